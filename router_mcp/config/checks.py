@@ -1,0 +1,95 @@
+"""What shows only when sections are read together: names that lead nowhere, fallbacks that can never help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from router_mcp.config.base import Problem, nearest
+from router_mcp.config.policy_file import PolicyFile, RuntimeConfig
+
+
+def problems(policy: PolicyFile) -> list[Problem]:
+    """List everything that would make this policy fail later, in words that say what to change."""
+    return [*_runtimes(policy), *_models(policy), *_tasks(policy), *_defaults(policy)]
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address can only mean this machine."""
+    if host is None:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _runtimes(policy: PolicyFile) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for name, runtime in policy.runtimes.items():
+        yield from _kind(name, runtime)
+        for index, url in enumerate(runtime.endpoints):
+            loc = ("runtimes", name, "endpoints", index)
+            if url in seen:
+                yield Problem(loc, f"this endpoint already belongs to runtime {seen[url]!r}; a replica is listed once.")
+            seen[url] = name
+            parts = urlsplit(url)
+            insecure = parts.scheme == "http" and not is_loopback(parts.hostname)
+            if runtime.kind == "ollama" and insecure and not runtime.allow_insecure:
+                message = (
+                    "Ollama has no authentication, so it is reached on loopback or through https. "
+                    "Use https, or say allow_insecure: true for a network that you trust."
+                )
+                yield Problem(loc, message)
+
+
+def _kind(name: str, runtime: RuntimeConfig) -> Iterator[Problem]:
+    embedded = runtime.kind == "embedded"
+    if embedded and runtime.endpoints:
+        yield Problem(("runtimes", name, "endpoints"), "the embedded runtime starts its own process; remove endpoints.")
+    if not embedded and not runtime.endpoints:
+        yield Problem(("runtimes", name), 'this runtime has no endpoints. Add endpoints: ["http://127.0.0.1:8000"].')
+    for key, value, kind in (
+        ("gguf", runtime.gguf, "embedded"),
+        ("threads", runtime.threads, "embedded"),
+        ("keep_alive", runtime.keep_alive, "ollama"),
+    ):
+        if value is not None and runtime.kind != kind:
+            yield Problem(("runtimes", name, key), f"only runtimes of kind {kind} take this; remove it.")
+
+
+def _models(policy: PolicyFile) -> Iterator[Problem]:
+    for name, model in policy.models.items():
+        if model.runtime not in policy.runtimes:
+            hint = nearest(model.runtime, list(policy.runtimes))
+            yield Problem(("models", name, "runtime"), f"there is no runtime {model.runtime!r}. {hint}")
+
+
+def _tasks(policy: PolicyFile) -> Iterator[Problem]:
+    for name, task in policy.tasks.items():
+        loc = ("tasks", name)
+        if bool(task.models) == bool(task.served_by):
+            yield Problem(loc, "a task has either models or served_by. Give it one of the two.")
+        served: dict[tuple[str, str], str] = {}
+        for index, model in enumerate(task.models):
+            here = (*loc, "models", index)
+            if model not in policy.models:
+                yield Problem(here, f"there is no model {model!r}. {nearest(model, list(policy.models))}")
+                continue
+            key = (policy.models[model].runtime, policy.served_name(model))
+            if key in served:
+                message = f"this is the same model on the same runtime as {served[key]!r}, so it can never help it."
+                yield Problem(here, f"{message} Remove one.")
+            served[key] = model
+
+
+def _defaults(policy: PolicyFile) -> Iterator[Problem]:
+    task = policy.defaults.task
+    generative = list(policy.generative_tasks())
+    if task not in policy.tasks:
+        yield Problem(("defaults", "task"), f"there is no task {task!r}. {nearest(task, generative)}")
+    elif task not in generative:
+        yield Problem(("defaults", "task"), f"the default task must have models. {nearest(task, generative)}")
