@@ -1,0 +1,10 @@
+"""Live tests talk to real runtimes on the real clock."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
