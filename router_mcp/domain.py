@@ -55,6 +55,16 @@ Constraint: TypeAlias = JsonSchema | Choices | Regex | Grammar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """Which constraints a kind of runtime can be asked to enforce."""
+
+    json_schema: bool = True
+    choices: bool = True
+    regex: bool = True
+    grammar: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateRequest:
     """What a caller asks for. `None` always means: as the policy says."""
 

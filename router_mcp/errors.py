@@ -12,11 +12,15 @@
     └─ AttemptError                  one try failed          blames          try next
        ├─ UnreachableError           backend_unavailable     endpoint        yes
        ├─ StalledError               deadline                endpoint        yes
+       ├─ OutOfTimeError             deadline                nobody          yes
+       ├─ StoodBackError             backend_unavailable     nobody          yes
        ├─ ServerFailedError          backend_unavailable     endpoint        yes
        ├─ BrokenStreamError          backend_unavailable     endpoint        yes
        ├─ OverloadedError            busy                    nobody          yes
+       ├─ QueueFullError             busy                    nobody          yes
        ├─ UnauthorizedError          backend_unavailable     configuration   yes
        ├─ ModelMissingError          backend_unavailable     model           yes
+       ├─ ModelUnusableError         backend_unavailable     model           yes
        ├─ ContextTooLongError        context_too_long        nobody          yes
        ├─ UnsupportedConstraintError unsupported_constraint  nobody          yes
        ├─ OutputInvalidError         output_invalid          nobody          yes
@@ -125,6 +129,24 @@ class StalledError(AttemptError):
     outcome = "stalled"
 
 
+class OutOfTimeError(AttemptError):
+    """The caller's own short deadline struck before anyone could say that the runtime is slow."""
+
+    code = "deadline"
+    retryable = True
+    blames = "nobody"
+    outcome = "out_of_time"
+
+
+class StoodBackError(AttemptError):
+    """The endpoint became unwell while the call waited for it: nothing was sent."""
+
+    code = "backend_unavailable"
+    retryable = True
+    blames = "nobody"
+    outcome = "stood_back"
+
+
 class ServerFailedError(AttemptError):
     """A 5xx that is not about load."""
 
@@ -150,6 +172,15 @@ class OverloadedError(AttemptError):
     outcome = "overloaded"
 
 
+class QueueFullError(AttemptError):
+    """The router's own queue for a runtime is full: nothing was sent."""
+
+    code = "busy"
+    retryable = True
+    blames = "nobody"
+    outcome = "queue_full"
+
+
 class UnauthorizedError(AttemptError):
     """401 or 403: the key is missing or wrong. A matter of configuration, so it is said so."""
 
@@ -164,6 +195,14 @@ class ModelMissingError(AttemptError):
     code = "backend_unavailable"
     blames = "model"
     outcome = "model_missing"
+
+
+class ModelUnusableError(AttemptError):
+    """The endpoint is well and lists the model, but cannot run it: its file is damaged, or memory is short."""
+
+    code = "backend_unavailable"
+    blames = "model"
+    outcome = "model_unusable"
 
 
 class ContextTooLongError(AttemptError):

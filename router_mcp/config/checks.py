@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from router_mcp.config.base import Problem, nearest
 from router_mcp.config.policy_file import PolicyFile, RuntimeConfig
+from router_mcp.config.yaml_source import Loc
 
 
 def problems(policy: PolicyFile) -> list[Problem]:
@@ -19,12 +20,14 @@ def is_loopback(host: str | None) -> bool:
     """Tell whether a host name or address can only mean this machine."""
     if host is None:
         return False
-    if host == "localhost" or host.endswith(".localhost"):
+    if host.lower() == "localhost":
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _runtimes(policy: PolicyFile) -> Iterator[Problem]:
@@ -33,17 +36,25 @@ def _runtimes(policy: PolicyFile) -> Iterator[Problem]:
         yield from _kind(name, runtime)
         for index, url in enumerate(runtime.endpoints):
             loc = ("runtimes", name, "endpoints", index)
-            if url in seen:
-                yield Problem(loc, f"this endpoint already belongs to runtime {seen[url]!r}; a replica is listed once.")
-            seen[url] = name
-            parts = urlsplit(url)
-            insecure = parts.scheme == "http" and not is_loopback(parts.hostname)
-            if runtime.kind == "ollama" and insecure and not runtime.allow_insecure:
-                message = (
-                    "Ollama has no authentication, so it is reached on loopback or through https. "
-                    "Use https, or say allow_insecure: true for a network that you trust."
-                )
-                yield Problem(loc, message)
+            same = url.replace("//localhost", "//127.0.0.1", 1)
+            if same in seen:
+                yield Problem(loc, f"this endpoint already belongs to runtime {seen[same]!r}. List a replica once.")
+            seen[same] = name
+            yield from _endpoint(loc, url, runtime)
+
+
+def _endpoint(loc: Loc, url: str, runtime: RuntimeConfig) -> Iterator[Problem]:
+    parts = urlsplit(url)
+    insecure = parts.scheme == "http" and not is_loopback(parts.hostname)
+    if runtime.kind == "ollama" and insecure and not runtime.allow_insecure:
+        message = (
+            "Ollama has no authentication, so it is reached on loopback or through https. "
+            "Use https, or say allow_insecure: true for a network that you trust."
+        )
+        yield Problem(loc, message)
+    if parts.path.endswith(("/v1", "/api")):
+        last = parts.path.rsplit("/", 1)[1]
+        yield Problem(loc, f"an endpoint is the server's base URL, to which /{last} is added. Remove /{last}.")
 
 
 def _kind(name: str, runtime: RuntimeConfig) -> Iterator[Problem]:
@@ -51,7 +62,8 @@ def _kind(name: str, runtime: RuntimeConfig) -> Iterator[Problem]:
     if embedded and runtime.endpoints:
         yield Problem(("runtimes", name, "endpoints"), "the embedded runtime starts its own process; remove endpoints.")
     if not embedded and not runtime.endpoints:
-        yield Problem(("runtimes", name), 'this runtime has no endpoints. Add endpoints: ["http://127.0.0.1:8000"].')
+        port = 11434 if runtime.kind == "ollama" else 8000
+        yield Problem(("runtimes", name), f'this runtime has no endpoints. Add endpoints: ["http://127.0.0.1:{port}"].')
     for key, value, kind in (
         ("gguf", runtime.gguf, "embedded"),
         ("threads", runtime.threads, "embedded"),
@@ -79,11 +91,20 @@ def _tasks(policy: PolicyFile) -> Iterator[Problem]:
             if model not in policy.models:
                 yield Problem(here, f"there is no model {model!r}. {nearest(model, list(policy.models))}")
                 continue
-            key = (policy.models[model].runtime, policy.served_name(model))
-            if key in served:
-                message = f"this is the same model on the same runtime as {served[key]!r}, so it can never help it."
+            served_by = _served_by(policy, model)
+            if served_by in served:
+                message = f"this is the same model on the same runtime as {served[served_by]!r}, so it can never help."
                 yield Problem(here, f"{message} Remove one.")
-            served[key] = model
+            served[served_by] = model
+
+
+def _served_by(policy: PolicyFile, model: str) -> tuple[str, str]:
+    """Return the runtime and the name by which a model is asked of it; models that share both fail together."""
+    runtime, name = policy.models[model].runtime, policy.served_name(model)
+    kind = policy.runtimes[runtime].kind if runtime in policy.runtimes else None
+    if kind == "ollama":
+        return runtime, name.removesuffix(":latest")
+    return runtime, "" if kind == "embedded" else name  # an embedded runtime runs one file under any name
 
 
 def _defaults(policy: PolicyFile) -> Iterator[Problem]:

@@ -9,54 +9,86 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from router_mcp.config.base import Strict
+from router_mcp.config.base import Strict, editor_schema
 from router_mcp.domain import RuntimeKind
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+_ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
+        raise ValueError("a name begins with a letter or digit and has letters, digits and . _ : / - (up to 128)")
+    return text
+
+
+def _env_name(text: str) -> str:
+    if not re.fullmatch(_ENV_NAME, text):
+        raise ValueError("this names the variable that holds the key, such as VLLM_API_KEY; never write the key here")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": _NAME})]
+EnvName = Annotated[str, AfterValidator(_env_name), WithJsonSchema({"type": "string", "pattern": _ENV_NAME})]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Family = Literal["chatml", "llama3", "mistral", "phi3", "gemma", "deepseek", "any"]
 
+_PORTS = {"http": 80, "https": 443}
 _CONCURRENCY: dict[RuntimeKind, int] = {"vllm": 64, "ollama": 4, "embedded": 2}
 _FAMILIES: tuple[tuple[str, Family], ...] = (
+    (r"deepseek", "deepseek"),  # before the models that it was distilled into
+    (r"hermes|dolphin|chatml", "chatml"),  # and so these, which keep their own template on any base
     (r"llama-?3", "llama3"),
     (r"phi-?[34]", "phi3"),
-    (r"mistral|mixtral|nemo|codestral|magistral|ministral|devstral", "mistral"),
+    (r"mistral|mixtral|nemo(?!tron)|codestral|magistral|ministral|devstral", "mistral"),
     (r"gemma", "gemma"),
-    (r"deepseek", "deepseek"),
-    (r"qwen|smollm|chatml|hermes|yi-", "chatml"),
+    (r"qwen|smollm|\byi-", "chatml"),
 )
 
 
 def _endpoint(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("an endpoint is an http:// or https:// URL with a host, such as http://127.0.0.1:8000")
-    if parts.username or parts.password:
-        raise ValueError("an endpoint must not hold credentials; put the key in a variable and name it in api_key_env")
-    if parts.query or parts.fragment:
-        raise ValueError("an endpoint has no query and no fragment; give the server's base URL")
+    """Return a base URL in its one spelling, so that the same endpoint given twice is seen; never show a wrong one."""
     try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("the port of this endpoint is not a number from 1 to 65535") from None
-    return url.rstrip("/")
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text may hold credentials
+        raise ValueError("this is no URL; give host and port (1 to 65535), such as http://127.0.0.1:8000") from None
+    if parts.scheme not in _PORTS or not host or port == 0 or not re.fullmatch(r"[!-~]+", url):
+        raise ValueError("an endpoint is an http:// or https:// URL with a host, such as http://127.0.0.1:8000")
+    if "@" in parts.netloc:
+        raise ValueError("an endpoint must not hold credentials; put the key in a variable and name it in api_key_env")
+    if "?" in url or "#" in url:
+        raise ValueError("an endpoint has no query and no fragment; give the server's base URL")
+    host = f"[{host}]" if ":" in host else host
+    shown_port = "" if port in {None, _PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{host}{shown_port}{parts.path.rstrip('/')}"
+
+
+EndpointUrl = Annotated[str, AfterValidator(_endpoint)]
+"""A base URL in lower case, without credentials, query, default port and trailing slash."""
 
 
 def _path(path: str) -> str:
-    if not path.startswith("/"):
-        raise ValueError("a path starts with a slash, such as /healthz")
+    if not re.fullmatch(r"/[!-~]*", path):
+        raise ValueError("a path starts with a slash and has no spaces, such as /healthz")
     return path
+
+
+def _keep_alive(value: Any) -> Any:
+    known = isinstance(value, int) and not isinstance(value, bool)
+    if not known and not (isinstance(value, str) and re.fullmatch(r"-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+", value)):
+        raise ValueError("a duration has a unit, such as 30m; without quotes, 300 is in seconds and -1 is for ever")
+    return value
 
 
 class RuntimeConfig(Strict):
     """A place that runs models: vLLM, Ollama, or llama.cpp in a child process of the router."""
 
     kind: RuntimeKind
-    endpoints: tuple[Annotated[str, AfterValidator(_endpoint)], ...] = Field(
+    endpoints: tuple[EndpointUrl, ...] = Field(
         default=(), description="Base URLs of the replicas; each serves every model of this runtime."
     )
     api_key_env: EnvName | None = Field(default=None, description="Name of the variable that holds the key.")
@@ -71,7 +103,7 @@ class RuntimeConfig(Strict):
     )
     max_queue: int = Field(default=256, ge=0, le=1_000_000, description="Callers that may wait for this runtime.")
     allow_insecure: bool = Field(default=False, description="Allow plain HTTP to an Ollama that is not on loopback.")
-    keep_alive: str | int | None = Field(
+    keep_alive: Annotated[str | int, BeforeValidator(_keep_alive)] | None = Field(
         default=None, description="Ollama: how long a model stays loaded after a call, such as 30m or -1."
     )
     gguf: str | None = Field(default=None, description="Embedded: path of a GGUF file. Default: SmolLM2-135M.")
@@ -173,5 +205,4 @@ class PolicyFile(Strict):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the policy file, for editors; published beside the file."""
-    schema = PolicyFile.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Router MCP policy file"}
+    return editor_schema(PolicyFile, "Router MCP policy file")

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from router_mcp.domain import Call, Completion, Endpoint, Listener, Probe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """Which constraints a kind of runtime can be asked to enforce."""
-
-    json_schema: bool = True
-    choices: bool = True
-    regex: bool = True
-    grammar: bool = True
+    from router_mcp.domain import Call, Capabilities, Completion, Endpoint, Listener, Probe
 
 
 class Runtime(Protocol):

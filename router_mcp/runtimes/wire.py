@@ -6,6 +6,8 @@ Upstream text is read to decide, and never shown: it leaks paths, model lists an
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ from router_mcp.errors import (
 )
 
 if TYPE_CHECKING:
-    from router_mcp.domain import Endpoint
+    from router_mcp.domain import Call, Endpoint
 
 KEEPALIVE_S = 3.0
 """Idle connections are dropped after this: vLLM closes them at exactly 5.00 s (vLLM B1 #15)."""
@@ -83,7 +85,8 @@ def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            # asyncio says "Connect call failed" for all of them; look-ups have numbers below zero, and say it well.
+            return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
         cause = cause.__cause__ or cause.__context__
     return "no connection"
 
@@ -112,14 +115,19 @@ def status_error(endpoint: Endpoint, status: int, headers: httpx.Headers) -> Att
     return ServerFailedError(f"{endpoint} failed ({status}). Look at its log.", retry_after_s=retry_after(headers))
 
 
-async def read_error_body(response: httpx.Response) -> bytes:
-    """Read an error body, but no more of it than anyone needs."""
+async def read_body(response: httpx.Response, limit: int) -> bytes:
+    """Read a body, but stop once more than `limit` bytes have come."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > MAX_ERROR_BODY:
+        if len(body) > limit:
             break
     return bytes(body)
+
+
+async def read_error_body(response: httpx.Response) -> bytes:
+    """Read an error body, but no more of it than anyone needs."""
+    return await read_body(response, MAX_ERROR_BODY)
 
 
 def parse_json(body: bytes) -> object:
@@ -128,3 +136,14 @@ def parse_json(body: bytes) -> object:
         return orjson.loads(body)
     except ValueError:
         return None
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def call_headers(call: Call) -> dict[str, str]:
+    """Return the headers by which a call is found again in a runtime's log and traces."""
+    headers = {"x-request-id": call.request_id}
+    if call.traceparent and _TRACEPARENT.fullmatch(call.traceparent):  # it came from outside
+        headers["traceparent"] = call.traceparent
+    return headers
