@@ -1,0 +1,141 @@
+"""A prepared constraint in the form that each kind of runtime takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router_mcp.domain import Choices, Constraint, Grammar, JsonSchema, Regex, RuntimeKind
+from router_mcp.errors import UnsupportedConstraintError
+from router_mcp.structured import regex_emit, strict_json
+from router_mcp.structured.engines import LLAMA_CPP, LLGUIDANCE, OF_KIND, PLAIN
+from router_mcp.structured.enum_pattern import tree_of
+from router_mcp.structured.grammar import CheckedGrammar
+from router_mcp.structured.local_compile import compiles, compiles_lark
+from router_mcp.structured.loosen import loosened
+from router_mcp.structured.merge import merged
+from router_mcp.structured.normal import Normal
+from router_mcp.structured.patterns import Pattern
+from router_mcp.structured.prepared import Prepared, SchemaSubject
+from router_mcp.structured.regex_syntax import Node, PatternError
+from router_mcp.structured.spell import for_llama, for_llguidance
+
+_LARK: Final = "%llguidance {}\n"
+"""What makes llama.cpp hand a grammar to llguidance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What to ask a runtime for, and how to read what it answers."""
+
+    constraint: Constraint
+    quoted: bool = False
+    """The answer comes as a JSON string, though a text was asked for."""
+
+    def unwrap(self, text: str) -> str:
+        """The answer as the caller meant it; one that is not wrapped, of a runtime that ignored it, stays as it is."""
+        if self.quoted:
+            try:
+                inner = strict_json.loads(text)
+            except strict_json.NotJsonError:
+                return text
+            return inner if isinstance(inner, str) else text
+        return text
+
+
+def compile_for(kind: RuntimeKind, prepared: Prepared, *, plain: bool = False) -> Compiled:
+    """What a runtime of this kind is asked for.
+
+    It accepts every answer that the constraint accepts, and often more: the answer is to be checked. `plain` asks
+    for a schema in the few keywords that every engine has, for a runtime that refused the usual form. Raises
+    `UnsupportedConstraintError` when the runtime could not enforce any part of it.
+    """
+    match prepared.subject:
+        case SchemaSubject(_, normal, _):
+            return Compiled(_schema(kind, normal, plain=plain))
+        case Choices(options):
+            return _choices(kind, prepared.constraint, options)
+        case Pattern(node):
+            return _regex(kind, node)
+        case CheckedGrammar():
+            return _grammar(kind, prepared.constraint, prepared.subject)
+
+
+def _schema(kind: RuntimeKind, normal: Normal, *, plain: bool) -> Constraint:
+    if OF_KIND[kind] is LLAMA_CPP:
+        return JsonSchema(for_llama(_possible(merged(loosened(normal, LLAMA_CPP)))))
+    for schema in _forms(normal, plain=plain):
+        if compiles(schema):
+            return JsonSchema(schema) if kind == "vllm" else Grammar(f"{_LARK}start: %json {json.dumps(schema)}")
+    raise UnsupportedConstraintError(
+        "The runtime's decoder cannot compile this schema. Use a smaller schema, or a model on another runtime."
+    )
+
+
+def _forms(normal: Normal, *, plain: bool) -> list[dict[str, Any]]:
+    """From the closest to the plainest. Made all at once: they are cheap beside a token."""
+    forms = [merged(loosened(normal, PLAIN))]
+    if not plain:
+        close = loosened(normal, LLGUIDANCE)
+        forms = [close, merged(close), *forms]
+    return [for_llguidance(_possible(form)) for form in forms]
+
+
+def _possible(normal: Normal) -> Normal:
+    if normal.root is False:
+        raise UnsupportedConstraintError("No value can satisfy the schema. Correct it.")
+    return normal
+
+
+def _choices(kind: RuntimeKind, constraint: Constraint, options: tuple[str, ...]) -> Compiled:
+    if kind != "ollama":
+        return Compiled(constraint)
+    if len(options) <= LLAMA_CPP.widest_enum:
+        return Compiled(JsonSchema({"type": "string", "enum": list(options)}), quoted=True)
+    return _quoted(tree_of(list(options)))
+
+
+def _regex(kind: RuntimeKind, node: Node) -> Compiled:
+    whole = regex_emit.whole(node)
+    if whole is None:
+        raise _unsaid("it has anchors or lookaheads inside")
+    if kind == "ollama":
+        return _quoted(whole)
+    try:
+        pattern = regex_emit.portable(whole)
+    except PatternError as unsaid:
+        raise _unsaid(f"it {unsaid}") from unsaid
+    if kind == "vllm":
+        return Compiled(Regex(pattern))
+    return Compiled(Grammar(f"{_LARK}start: /{pattern}/"))
+
+
+def _quoted(node: Node) -> Compiled:
+    try:
+        return Compiled(JsonSchema({"type": "string", "pattern": regex_emit.llama(node)}), quoted=True)
+    except PatternError as unsaid:
+        raise _unsaid(f"it {unsaid}") from unsaid
+
+
+def _unsaid(why: str) -> UnsupportedConstraintError:
+    return UnsupportedConstraintError(
+        f"The runtime cannot enforce the regex: {why}. Use a simpler one, or a model on another runtime."
+    )
+
+
+def _grammar(kind: RuntimeKind, constraint: Constraint, grammar: CheckedGrammar) -> Compiled:
+    assert isinstance(constraint, Grammar)
+    if kind == "ollama":
+        raise UnsupportedConstraintError(
+            "Ollama has no grammars. Say it as a JSON schema, a regex or choices, or use a model on another runtime."
+        )
+    if grammar.notation == "lark" and not compiles_lark(constraint.text):
+        raise UnsupportedConstraintError("The runtime's decoder cannot compile this grammar. Use a simpler one.")
+    if kind == "vllm" or grammar.notation == "gbnf":
+        if kind == "embedded" and grammar.language.is_left_recursive():
+            raise UnsupportedConstraintError(
+                "llama.cpp takes no left-recursive grammar. Let no rule begin with itself, or repeat with * instead."
+            )
+        return Compiled(constraint)
+    return Compiled(Grammar(constraint.text if constraint.text.startswith("%llguidance") else _LARK + constraint.text))

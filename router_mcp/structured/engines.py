@@ -1,0 +1,83 @@
+"""What each engine can enforce of a schema, as data.
+
+Two engines stand behind three kinds of runtime. Facts: vLLM B1 and B5 with llguidance's own documentation;
+ollama.md section 4 with the converter of llama.cpp that it runs; what was tried with xllamacpp 2026.10.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router_mcp.domain import RuntimeKind
+
+_EVERYWHERE: Final = frozenset({
+    "$ref", "type", "enum", "const", "anyOf", "allOf", "properties", "required", "additionalProperties", "items",
+    "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
+    "exclusiveMinimum", "exclusiveMaximum",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One constrained decoder. Keywords that are not named here are left out and checked afterwards."""
+
+    name: str
+    keywords: frozenset[str]
+    """Those that it enforces; the rest it refuses (llguidance: 400) or drops in silence (llama.cpp)."""
+    formats: frozenset[str]
+    """Those that it enforces; llguidance refuses others."""
+    largest_count: int
+    """Counts above this are left out. llama.cpp writes them out: `maxLength` 100,000 took 42 s (`026s`)."""
+    widest_enum: int
+    """An enum of more strings becomes a pattern. llama.cpp tries every alternative: 2,000 took 53 s (`026t`)."""
+    reads_siblings: bool
+    """Whether it heeds what stands beside `anyOf` and `$ref`; llama.cpp does not, and makes `allOf` all required."""
+    boolean_schemas: bool
+    """Whether `true` and `false` may stand for schemas; Ollama answers 400."""
+    closed_by_default: bool
+    """Whether an object without `additionalProperties` gets only its declared properties. llama.cpp's does."""
+
+
+LLGUIDANCE: Final = Engine(
+    name="llguidance",
+    keywords=_EVERYWHERE | {"multipleOf", "patternProperties", "minProperties", "maxProperties"},
+    formats=frozenset({
+        "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
+    }),
+    largest_count=100_000,
+    widest_enum=10_000,
+    reads_siblings=True,
+    boolean_schemas=True,
+    closed_by_default=False,
+)  # fmt: skip
+LLAMA_CPP: Final = Engine(
+    name="llama.cpp",
+    keywords=_EVERYWHERE,
+    formats=frozenset({"date", "time", "date-time", "uuid"}),
+    largest_count=256,
+    widest_enum=32,
+    reads_siblings=False,
+    boolean_schemas=False,
+    closed_by_default=True,
+)
+PLAIN: Final = replace(
+    LLGUIDANCE,
+    name="plain",
+    keywords=frozenset(
+        {"$ref", "type", "enum", "anyOf", "allOf", "properties", "required", "additionalProperties", "items"}
+    ),
+    formats=frozenset(),
+    reads_siblings=False,
+)
+"""What every engine there is has: the last form to try before giving up."""
+
+OF_KIND: Final[dict[RuntimeKind, Engine]] = {"vllm": LLGUIDANCE, "embedded": LLGUIDANCE, "ollama": LLAMA_CPP}
+"""The engine behind each kind. vLLM's is as we deploy it: pinned to `guidance` (vLLM B5). xllamacpp has both
+engines; its own converter is the slower, and refuses or drops more."""
+
+UNREADABLE_NAMES: Final = frozenset({"$ref", "$defs"})
+"""Property names that llama.cpp's converter takes for keywords, wherever they stand."""
+
+LARGEST_INTEGER: Final = 2**63 - 1
+"""Bounds beyond it are left out: neither engine reads them."""
