@@ -1,0 +1,218 @@
+"""Who may call an endpoint now: a limit per endpoint, a bounded queue per runtime, fair between tenants.
+
+The book is the only owner of in-flight counts. A slot is held by a `with` block, so no path leaks it (L18).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from router_mcp.config.policy_file import PolicyFile
+from router_mcp.domain import Endpoint
+from router_mcp.errors import QueueFullError
+
+Clock = Callable[[], float]
+MAX_RETRY_AFTER_S = 60.0
+"""Callers that are sent away come again after this at the latest: others may have given up before them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many calls a runtime takes: at once per endpoint, and waiting in all."""
+
+    concurrency: int
+    queue: int
+    replicas: int = 1
+
+
+def limits_of(policy: PolicyFile) -> dict[str, Limit]:
+    """Return the limits that a policy sets, by runtime."""
+    return {
+        name: Limit(concurrency=runtime.concurrency, queue=runtime.max_queue, replicas=max(1, len(runtime.endpoints)))
+        for name, runtime in policy.runtimes.items()
+    }
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A caller in the queue."""
+
+    endpoints: tuple[Endpoint, ...]
+    tenant: str
+    event: anyio.Event = field(default_factory=anyio.Event)
+    granted: Endpoint | None = None
+
+
+@dataclass(slots=True)
+class _Line:
+    """The queue of one runtime: a line for each tenant, served in turn."""
+
+    tenants: OrderedDict[str, deque[Waiter]] = field(default_factory=OrderedDict)
+    length: int = 0
+
+    def add(self, waiter: Waiter) -> None:
+        self.tenants.setdefault(waiter.tenant, deque()).append(waiter)
+        self.length += 1
+
+    def remove(self, waiter: Waiter) -> None:
+        line = self.tenants[waiter.tenant]
+        line.remove(waiter)
+        self.length -= 1
+        if not line:
+            del self.tenants[waiter.tenant]
+
+    def pop_for(self, endpoint: Endpoint) -> Waiter | None:
+        """Take the next caller that accepts this endpoint, and send its tenant to the end of the turn."""
+        for tenant, line in self.tenants.items():
+            waiter = next((each for each in line if endpoint in each.endpoints), None)
+            if waiter is not None:
+                self.remove(waiter)
+                if tenant in self.tenants:
+                    self.tenants.move_to_end(tenant)
+                return waiter
+        return None
+
+    def wanted(self) -> tuple[Endpoint, ...]:
+        """List the endpoints that anyone here waits for."""
+        waiters = (waiter for line in self.tenants.values() for waiter in line)
+        return tuple(dict.fromkeys(endpoint for waiter in waiters for endpoint in waiter.endpoints))
+
+    def position(self, waiter: Waiter) -> int:
+        """Return which of the callers in the queue, counted from 1, this one will be when all are served in turn."""
+        ahead = turns = self.tenants[waiter.tenant].index(waiter)
+        sooner = 1  # tenants that stand before this one's have one turn more
+        for tenant, line in self.tenants.items():
+            if tenant == waiter.tenant:
+                sooner = 0
+            else:
+                ahead += min(len(line), turns + sooner)
+        return ahead + 1
+
+
+class AdmissionBook:
+    """Counts calls in flight and keeps the queues. Changed only by synchronous code, so it needs no lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._limits: dict[str, Limit] = {}
+        self._running: dict[Endpoint, int] = {}
+        self._lines: dict[str, _Line] = {}
+        self._held_s: dict[str, float] = {}
+
+    def configure(self, limits: dict[str, Limit]) -> None:
+        """Take new limits; calls in flight and in queues stay where they are.
+
+        A runtime that is not among them keeps its own, for the calls that began while it was configured.
+        """
+        self._limits |= limits
+        for line in self._lines.values():
+            for endpoint in line.wanted():
+                self._grant(endpoint)
+
+    def running(self, endpoint: Endpoint) -> int:
+        """Return the calls in flight on an endpoint."""
+        return self._running.get(endpoint, 0)
+
+    def in_flight(self) -> dict[Endpoint, int]:
+        """Return the calls in flight on every endpoint that has any."""
+        return dict(self._running)
+
+    def queued(self, runtime: str) -> int:
+        """Return how many callers wait for a runtime."""
+        line = self._lines.get(runtime)
+        return line.length if line else 0
+
+    def position(self, waiter: Waiter) -> int | None:
+        """Return a caller's place in its queue, from 1; `None` once it has been served or has gone away."""
+        line = self._lines[waiter.endpoints[0].runtime]
+        return line.position(waiter) if waiter in line.tenants.get(waiter.tenant, ()) else None
+
+    def retry_after_s(self, runtime: str) -> float:
+        """Return in how many seconds a caller that found no place should come again, from how long calls take."""
+        limit, held = self._limits[runtime], self._held_s.get(runtime, 1.0)
+        seconds = held * (self.queued(runtime) + 1) / (limit.concurrency * limit.replicas)
+        return round(min(MAX_RETRY_AFTER_S, max(1.0, seconds)), 1)
+
+    async def acquire(
+        self,
+        runtime: str,
+        endpoints: Sequence[Endpoint],
+        tenant: str | None = None,
+        on_wait: Callable[[Waiter | None], None] = lambda _: None,
+    ) -> Endpoint:
+        """Take a slot on the first of `endpoints` that has one, waiting in the queue when none has.
+
+        The caller must go into `held` with it before it awaits anything. `on_wait` is told the waiter
+        while the caller waits, and `None` when it no longer does. Raises `QueueFullError` at once when
+        the queue is full.
+        """
+        endpoint = self._free(runtime, endpoints)
+        return endpoint or await self._wait(runtime, endpoints, tenant or "", on_wait)
+
+    @contextmanager
+    def held(self, endpoint: Endpoint) -> Generator[None]:
+        """Hold a slot that was acquired, and give it back however the block ends."""
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._release(endpoint, self._clock() - started)
+
+    def _free(self, runtime: str, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        limit = self._limits[runtime].concurrency
+        for endpoint in endpoints:
+            if self._running.get(endpoint, 0) < limit:
+                self._take(endpoint)
+                return endpoint
+        return None
+
+    def _take(self, endpoint: Endpoint) -> None:
+        self._running[endpoint] = self._running.get(endpoint, 0) + 1
+
+    async def _wait(
+        self, runtime: str, endpoints: Sequence[Endpoint], tenant: str, on_wait: Callable[[Waiter | None], None]
+    ) -> Endpoint:
+        line = self._lines.setdefault(runtime, _Line())
+        if line.length >= self._limits[runtime].queue:
+            after = self.retry_after_s(runtime)
+            message = f"{runtime} runs as many calls as it may and {line.length} wait. Call again in {after:g} s."
+            raise QueueFullError(message, retry_after_s=after)
+        waiter = Waiter(endpoints=tuple(endpoints), tenant=tenant)
+        line.add(waiter)
+        try:
+            on_wait(waiter)
+            await waiter.event.wait()
+        except BaseException:
+            if waiter.granted is None:
+                line.remove(waiter)
+            else:  # granted in the same moment as the cancellation: hand it on
+                self._release(waiter.granted, 0.0)
+            raise
+        finally:
+            on_wait(None)
+        assert waiter.granted is not None
+        return waiter.granted
+
+    def _release(self, endpoint: Endpoint, held_s: float) -> None:
+        self._running[endpoint] -= 1
+        if not self._running[endpoint]:
+            del self._running[endpoint]
+        if held_s:
+            before = self._held_s.get(endpoint.runtime, held_s)
+            self._held_s[endpoint.runtime] = before + 0.1 * (held_s - before)
+        self._grant(endpoint)
+
+    def _grant(self, endpoint: Endpoint) -> None:
+        line, limit = self._lines.get(endpoint.runtime), self._limits[endpoint.runtime].concurrency
+        while line and self._running.get(endpoint, 0) < limit:
+            waiter = line.pop_for(endpoint)
+            if waiter is None:
+                return
+            self._take(endpoint)
+            waiter.granted = endpoint
+            waiter.event.set()

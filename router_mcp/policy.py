@@ -1,0 +1,228 @@
+"""Which models may serve a call, in which order, and why. Pure: the same facts always give the same plan.
+
+The order is the task's own; health only moves groups of replicas behind others: those that may be used or tried
+again, then the full, then those in their breaker's window, then the demoted. Demoted means last, not gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from router_mcp import tokens
+from router_mcp.config.base import nearest
+from router_mcp.config.policy_file import PolicyFile
+from router_mcp.domain import (
+    Capabilities,
+    Choices,
+    Constraint,
+    Endpoint,
+    GenerateRequest,
+    Grammar,
+    JsonSchema,
+    Regex,
+    State,
+)
+from router_mcp.errors import InvalidArgumentsError, UnknownTaskError, WrongServerError
+from router_mcp.health import WELL, Standing
+
+MAX_QUOTED = 80
+"""Characters of a caller's own text that an error repeats."""
+SHORT_WAIT_S = 5.0
+"""An endpoint that asks for no more is waited for before one that failed is tried."""
+DOUBTFUL = 2
+"""The rank of a replica that failed lately; those of demoted ones are higher."""
+REPLICA_TRIES = 3
+"""Replicas of one model that one call may try before it moves to another model."""
+
+_CAPABILITY: dict[type[Constraint], str] = {
+    JsonSchema: "json_schema",
+    Choices: "choices",
+    Regex: "regex",
+    Grammar: "grammar",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What of a call decides its route."""
+
+    task: str
+    model: str | None = None
+    """A pinned model: then nothing else is tried."""
+    constraint: type[Constraint] | None = None
+    input_tokens: Callable[[int], int | None]
+    """Told a window, returns how many tokens the prompt has when it exceeds it, else `None`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A model, and the replicas of its runtime that are equally well."""
+
+    model: str
+    runtime: str
+    endpoints: tuple[Endpoint, ...]
+    state: State
+    reason: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A model that cannot serve this call, and why."""
+
+    model: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be tried, in order, and what will not."""
+
+    task: str
+    steps: tuple[Step, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def task_of(policy: PolicyFile, asked: str | None) -> str:
+    """Return the task that a call means, or raise an error that names those there are."""
+    name = policy.defaults.task if asked is None else asked
+    task = policy.tasks.get(name)
+    if task is None:
+        raise UnknownTaskError(f"There is no task {name[:MAX_QUOTED]!r}. {nearest(name, list(policy.tasks))}")
+    if task.served_by:
+        raise WrongServerError(
+            f"Task {name!r} is served by the embeddings server. Use its tools embed_texts or rank_texts "
+            f"(MCP server 'embeddings', started by `{task.served_by} serve`)."
+        )
+    return name
+
+
+def temperature_of(policy: PolicyFile, task: str, asked: float | None) -> tuple[float, str | None]:
+    """Return the temperature to use, and a note when a safety-critical task clamped it."""
+    config = policy.tasks[task]
+    fallback = policy.defaults.temperature if config.temperature is None else config.temperature
+    wanted = fallback if asked is None else asked
+    limit = policy.defaults.safety_critical_max_temperature
+    if config.safety_critical and wanted > limit:
+        note = f"Temperature {wanted:g} was clamped to {limit:g}: task {task!r} is safety-critical."
+        return limit, note if asked is not None else None
+    return wanted, None
+
+
+def output_limit(policy: PolicyFile, task: str, asked: int | None) -> int:
+    """Return the most tokens that an answer may have, before any model's window is looked at."""
+    return asked or policy.tasks[task].max_output_tokens or policy.defaults.max_output_tokens
+
+
+def facts_of(request: GenerateRequest, task: str, input_tokens: int | None = None) -> Facts:
+    """Return what of a request decides its route; `input_tokens`, when known, is believed."""
+    texts = (request.prompt, request.system or "", *(turn.content for turn in request.history))
+    bound = tokens.Bound(texts)
+
+    def beyond(window: int) -> int | None:
+        if input_tokens is None:
+            return bound.beyond(window - 1)  # one token at least is for the answer
+        return input_tokens if input_tokens >= window else None
+
+    constraint = type(request.constraint) if request.constraint else None
+    return Facts(task=task, model=request.model, constraint=constraint, input_tokens=beyond)
+
+
+def make_plan(
+    policy: PolicyFile,
+    facts: Facts,
+    capabilities: Callable[[str], Capabilities],
+    standing: Callable[[Endpoint, str], Standing],
+) -> Plan:
+    """Return the ordered plan for a call; raise when the pinned model is not in the catalog."""
+    steps: list[Step] = []
+    skipped: list[Skipped] = []
+    models = _models(policy, facts)
+    for position, model in enumerate(models):
+        if reason := _unfit(policy, facts, model, capabilities(policy.models[model].runtime)):
+            skipped.append(reason)
+            continue
+        steps.extend(_groups(policy, model, _role(facts, position), standing))
+    steps.sort(key=lambda step: step.rank)
+    return Plan(task=facts.task, steps=tuple(steps), skipped=tuple(skipped))
+
+
+def _models(policy: PolicyFile, facts: Facts) -> tuple[str, ...]:
+    if facts.model is None:
+        return policy.tasks[facts.task].models
+    if facts.model not in policy.models:
+        hint = nearest(facts.model, list(policy.models))
+        raise InvalidArgumentsError(f"There is no model {facts.model[:MAX_QUOTED]!r} in the catalog. {hint}")
+    return (facts.model,)
+
+
+def _role(facts: Facts, position: int) -> str:
+    if facts.model is not None:
+        return "pinned by the caller"
+    return "primary of the task" if position == 0 else f"fallback {position} of the task"
+
+
+def _unfit(policy: PolicyFile, facts: Facts, model: str, capabilities: Capabilities) -> Skipped | None:
+    window = policy.models[model].context_window
+    too_many = facts.input_tokens(window)
+    if too_many is not None:
+        reason = f"the prompt has at least {too_many} tokens and {model} takes {window}, the answer included"
+        return Skipped(model=model, code="context_too_long", reason=reason)
+    if facts.constraint is not None:
+        wanted = _CAPABILITY[facts.constraint]
+        if not getattr(capabilities, wanted):
+            reason = f"{policy.runtime_of(model).kind} cannot enforce a {wanted} constraint"
+            return Skipped(model=model, code="unsupported_constraint", reason=reason)
+    return None
+
+
+def _groups(policy: PolicyFile, model: str, role: str, standing: Callable[[Endpoint, str], Standing]) -> list[Step]:
+    """Return one step for the model's well replicas and one for each worse kind of standing."""
+    runtime = policy.models[model].runtime
+    groups: dict[int, list[tuple[Endpoint, Standing]]] = {}
+    for endpoint in endpoints_of(policy, runtime):
+        now = standing(endpoint, model)
+        groups.setdefault(rank_of(now), []).append((endpoint, now))
+    return [
+        Step(
+            model=model,
+            runtime=runtime,
+            endpoints=tuple(endpoint for endpoint, _ in group),
+            state=group[0][1].state,
+            reason=_why(role, group[0][1]),
+            rank=rank,
+        )
+        for rank, group in sorted(groups.items())
+    ]
+
+
+def rank_of(standing: Standing) -> int:
+    """Return how far back a standing puts a replica: 0 may be used now, and `DOUBTFUL` and beyond may not serve.
+
+    One that is merely full is alive, so a short wait for it comes before a try of one that failed.
+    """
+    if standing.waiting_s > SHORT_WAIT_S:
+        return 4
+    if standing.state == "demoted":
+        return 3
+    if standing.open and not standing.waiting_s:
+        return 0
+    return 1 if standing.state in WELL else DOUBTFUL
+
+
+def _why(role: str, standing: Standing) -> str:
+    if standing.waiting_s:
+        return f"{role}; asked to be left alone for {math.ceil(standing.waiting_s)} s"
+    if standing.state in WELL:
+        return f"{role}; {standing.state}{'' if standing.open else ', one call at a time for now'}"
+    when = "may be tried again" if standing.open else "left alone for now"
+    return f"{role}; {standing.state}, {when}: {standing.error}"
+
+
+def endpoints_of(policy: PolicyFile, runtime: str) -> tuple[Endpoint, ...]:
+    """Return the endpoints of a runtime; the embedded one has exactly one, in a child process."""
+    urls = policy.runtimes[runtime].endpoints or (f"embedded:{runtime}",)
+    return tuple(Endpoint(runtime=runtime, url=url) for url in urls)

@@ -1,0 +1,43 @@
+"""One attempt's request, made anew for each model, so that no fallback inherits the primary's name or limits."""
+
+from __future__ import annotations
+
+from router_mcp import prompt
+from router_mcp.domain import Call, Endpoint
+from router_mcp.policy import Step
+from router_mcp.record import CallRecord
+from router_mcp.structured import Compiled, instructions
+from router_mcp.tenancy import cache_salt
+
+INSTRUCTION_SHARE = 4
+"""A schema in the prompt may take one part in this many of a model's context window."""
+
+
+def render(record: CallRecord, step: Step, endpoint: Endpoint, compiled: Compiled | None, salt_secret: str) -> Call:
+    """Return what to send to one model for this call."""
+    request, policy = record.request, record.policy
+    window = policy.models[step.model].context_window
+    shape = instructions(record.prepared, window // INSTRUCTION_SHARE) if record.prepared else ""
+    messages = prompt.turns(
+        family=policy.family(step.model),
+        prompt=request.prompt,
+        system=request.system,
+        history=request.history,
+        instructions=shape,
+        after=record.repair,
+    )
+    return Call(
+        endpoint=endpoint,
+        model=policy.served_name(step.model),
+        messages=messages,
+        temperature=record.temperature,
+        # vLLM refuses a limit above its window, though it clips prompt + limit in silence (B1 #8).
+        max_output_tokens=min(record.max_output_tokens, window - 1),
+        context_window=window,
+        request_id=f"{record.request_id}-{len(record.attempts) + 1}",
+        stop=() if compiled else request.stop,
+        seed=request.seed,
+        constraint=compiled.constraint if compiled else None,
+        cache_salt=cache_salt(salt_secret, request.tenant) if request.tenant else None,
+        traceparent=request.traceparent,
+    )

@@ -1,0 +1,135 @@
+"""Where spans and the GenAI client metrics go, as `LLM_TRACE_EXPORTER` and the standard `OTEL_*` variables say.
+
+`none` (the default), `otlp` (http/protobuf) or `console`; any other value stops the start. A collector that is down
+costs no call: spans wait in a bounded queue (`OTEL_BSP_MAX_QUEUE_SIZE`), what does not fit is dropped and counted,
+and leaving takes at most `LEAVE_S`. The SDK and its exporters are imported only when they are wanted: they cost
+100 ms of a start.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from router_mcp.errors import ConfigError
+from router_mcp.telemetry.base import Telemetry
+from router_mcp.telemetry.instruments import ClientMetrics
+from router_mcp.telemetry.tracing import Spans
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from router_mcp.telemetry.bounded import BoundedSpans
+
+EXPORTERS = ("none", "otlp", "console")
+LEAVE_S = 1.5
+"""The most that the last spans may hold up a server that leaves."""
+_PROTOCOL = "http/protobuf"
+_QUEUE = 2048
+"""OpenTelemetry's own default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """What the environment asked for, running."""
+
+    tracers: TracerProvider
+    meters: MeterProvider | None
+    spans: BoundedSpans
+
+    def listeners(self, *, content: bool) -> tuple[Telemetry, ...]:
+        """Return the telemetry of a router that goes out this way; with prompts and answers if `content`."""
+        measured = (ClientMetrics(self.meters),) if self.meters else ()
+        return (Spans(self.tracers, content=content), *measured)
+
+    def drops(self) -> Mapping[str, int]:
+        """Return how many spans were lost, by reason."""
+        return self.spans.drops()
+
+    def close(self, within_s: float = LEAVE_S) -> None:
+        """Send what is left, for at most `within_s`; whatever a dead collector holds then ends with the process."""
+        thread = Thread(target=self._shutdown, daemon=True)
+        thread.start()
+        thread.join(within_s)
+
+    def _shutdown(self) -> None:
+        self.tracers.shutdown()
+        if self.meters is not None:
+            self.meters.shutdown()
+
+
+def make_exports(environ: Mapping[str, str], *, service: str, version: str) -> Exports | None:
+    """Return the exports that the environment asks for; `None` for none. Raises `ConfigError` for what it cannot do."""
+    wanted = environ.get("LLM_TRACE_EXPORTER", "").strip() or "none"
+    if wanted not in EXPORTERS:
+        raise ConfigError(f"LLM_TRACE_EXPORTER is {wanted!r}. Set it to one of: {', '.join(EXPORTERS)}.")
+    if wanted == "none":
+        return None
+    if wanted == "otlp":
+        _check_protocol(environ)
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see the module's docstring
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see the module's docstring
+
+    from router_mcp.telemetry.bounded import BoundedSpans  # noqa: PLC0415 - see the module's docstring
+
+    names = {"service.version": version} | ({} if environ.get("OTEL_SERVICE_NAME") else {"service.name": service})
+    resource = Resource.create(names)
+    spans = BoundedSpans(_EXPORTERS[wanted](), _queue_size(environ))
+    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracers.add_span_processor(spans)
+    # Its own words come once a batch; BoundedSpans says it once.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+    metered = wanted == "otlp" and environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none"
+    return Exports(tracers=tracers, meters=_meters(resource) if metered else None, spans=spans)
+
+
+def _check_protocol(environ: Mapping[str, str]) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        asked = environ.get(name, _PROTOCOL)
+        if asked not in {_PROTOCOL, ""}:
+            remedy = f"Set it to {_PROTOCOL} and OTEL_EXPORTER_OTLP_ENDPOINT to the collector's HTTP port (4318)."
+            raise ConfigError(f"{name} is {asked!r}, which is not spoken here. {remedy}")
+
+
+def _queue_size(environ: Mapping[str, str]) -> int:
+    asked = environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
+    if asked and not (asked.isdecimal() and int(asked) > 0):
+        raise ConfigError(f"OTEL_BSP_MAX_QUEUE_SIZE is {asked!r}. Set it to a number of spans above 0.")
+    return int(asked) if asked else _QUEUE
+
+
+def _otlp() -> SpanExporter:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - see the module's docstring
+        OTLPSpanExporter,
+    )
+
+    return OTLPSpanExporter()
+
+
+def _console() -> SpanExporter:
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - see the module's docstring
+
+    return ConsoleSpanExporter(out=sys.stderr)  # stdout is the protocol's
+
+
+_EXPORTERS: Mapping[str, Callable[[], SpanExporter]] = {"otlp": _otlp, "console": _console}
+
+
+def _meters(resource: Resource) -> MeterProvider:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - see the module's docstring
+        OTLPMetricExporter,
+    )
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module's docstring
+    from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - see the module's docstring
+        PeriodicExportingMetricReader,
+    )
+
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
