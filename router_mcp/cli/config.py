@@ -1,0 +1,39 @@
+"""`router-mcp config`: check a policy file, show the one in force, print its JSON Schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from router_mcp.cli.session import ConfigOption
+from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.config import default_path, load_config
+from router_mcp.config.policy_file import json_schema
+
+app = typer.Typer(help="Check, show and describe the policy file.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(help="The file. Default: the one in force.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say whether a policy file is right; exit 2 with file:line, key and remedy for everything that is not."""
+    file = path or config or default_path()
+    policy = load_config(file)
+    tasks, models = len(policy.generative_tasks()), len(policy.models)
+    stderr().print(f"{file}: good. {tasks} tasks, {models} models, {len(policy.runtimes)} runtimes.")
+
+
+@app.command()
+def show(config: ConfigOption = None) -> None:
+    """Print the policy in force as JSON: variables expanded, defaults filled in, secrets never."""
+    print_json(load_config(config or default_path()).model_dump(mode="json", exclude_none=True))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the policy file, for editors."""
+    print_json(json_schema())
