@@ -21,7 +21,10 @@ SCHEMA = {
     "required": ["city", "capital"],
     "additionalProperties": False,
 }
-STDIO = (sys.executable, "-m", "router_mcp", "serve", "--config", str(profile_path("embedded")))
+SERVER = (sys.executable, "-m", "router_mcp", "serve")
+EMBEDDED = f"ROUTER_MCP_CONFIG={profile_path('embedded')}"
+# The Inspector has a --config of its own, and hands a server no more of the environment than it is told to.
+STDIO = (*SERVER, "-e", EMBEDDED, "-e", f"HOME={Path.home()}", "-e", f"PATH={os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")
@@ -87,11 +90,8 @@ def test_it_reads_a_resource(inspector: Inspector, target: tuple[str, ...]) -> N
 
 
 def test_without_any_runtime_the_server_starts_at_once_and_says_what_to_do(inspector: Inspector) -> None:
-    env = {"OLLAMA_URL": "http://127.0.0.1:9", "VLLM_REASONING_URL": "http://127.0.0.1:9"}
-    server = (sys.executable, "-m", "router_mcp", "serve")
-    said = inspector.run(
-        *server, "--method", "tools/call", "--tool-name", "generate", "--tool-arg", "prompt=hi", env=env
-    )
+    asked = ("--method", "tools/call", "--tool-name", "generate", "--tool-arg", "prompt=hi")
+    said = inspector.run(*SERVER, "-e", "OLLAMA_URL=http://127.0.0.1:9", *asked)
     assert said.status == 5
     assert "Start it" in said.stdout + said.stderr
 
@@ -99,6 +99,7 @@ def test_without_any_runtime_the_server_starts_at_once_and_says_what_to_do(inspe
 def test_stdout_of_the_server_is_nothing_but_protocol() -> None:
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
-    done = subprocess.run(STDIO, input=line + "\n", capture_output=True, text=True, timeout=60, check=False)
+    command = (*SERVER, "--config", str(profile_path("embedded")))
+    done = subprocess.run(command, input=line + "\n", capture_output=True, text=True, timeout=60, check=False)
     assert [json.loads(text)["id"] for text in done.stdout.splitlines()] == [1]
     assert done.returncode == 0
