@@ -129,7 +129,7 @@ class VllmRuntime:
         if endpoint.url not in self._versions:
             with anyio.move_on_after(self._extras_s):
                 await self._ask_version(endpoint)
-        return self._versions.get(endpoint.url)
+        return self._versions.setdefault(endpoint.url, None)  # asked once; each probe asks again
 
     async def _ask_version(self, endpoint: Endpoint) -> None:
         answer = parse_json(await self._extra(endpoint, "/version"))
