@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types check live-vllm live-ollama clean
+.PHONY: help tools demo test lint types check live-vllm live-ollama clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -32,7 +32,18 @@ lint: $(VENV)/.developed ## ruff
 types: $(VENV)/.developed ## mypy, strict
 	$(BIN)/mypy
 
-test: $(VENV)/.developed check ## Everything that proves the project on this machine
+# Programs that tests run for real. Debian's names; on another system, install what is named.
+TOOLS := nginx promtool chromium
+PACKAGES := nginx prometheus chromium
+
+tools:
+	@missing=$$(for tool in $(TOOLS); do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || echo $$tool; done); \
+	test -z "$$missing" || { command -v apt-get >/dev/null && test "$$(id -u)" = 0; } || \
+		{ echo "Missing: $$missing. Install them (Debian: apt-get install $(PACKAGES)) and run this again." >&2; exit 1; }; \
+	test -z "$$missing" || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; }
+
+test: $(VENV)/.developed tools check ## Everything that proves the project on this machine
 	$(BIN)/python -m router_mcp.runtimes.weights
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
 

@@ -1,0 +1,10 @@
+"""Infrastructure tests start real servers on loopback, so they run on the real clock."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
