@@ -52,7 +52,7 @@ live-vllm: $(VENV)/.developed ## The same cases against a real vLLM on this CPU 
 	$(BIN)/python -m pytest -m live_vllm tests/live/vllm
 
 live-ollama: $(VENV)/.developed ## The same cases against the Ollama at OLLAMA_URL
-	$(BIN)/python -m pytest -m live_ollama tests/live/ollama
+	$(BIN)/python -m pytest -m live_ollama tests/live/ollama tests/live/embeddings
 
 clean: ## Remove what was built here, but not the user's cache
 	rm -rf $(VENV) .venv-vllm build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

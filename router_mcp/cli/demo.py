@@ -15,7 +15,7 @@ from rich.text import Text
 
 from router_mcp.cli.terminal import stderr
 from router_mcp.cli.weights import fetch_weights
-from router_mcp.config import profile_path, shipped
+from router_mcp.config import profile_path
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -73,13 +73,13 @@ async def _demonstrate(console: Console) -> bool:
     from mcp import Client, StdioServerParameters  # noqa: PLC0415 - mcp takes a second to import
 
     servers = (
-        ("router_mcp", profile_path("embedded"), ROUTER_CALLS),
-        ("embeddings_mcp", shipped("embeddings/embedded.yaml"), (EMBEDDINGS_CALL,)),
+        ("router_mcp", {"ROUTER_MCP_CONFIG": str(profile_path("embedded"))}, ROUTER_CALLS),
+        ("embeddings_mcp", {"EMBEDDINGS_MODEL": "wordllama"}, (EMBEDDINGS_CALL,)),
     )
     good = True
-    for module, config, calls in servers:
-        arguments = ["-m", module, "serve", "--config", str(config)]
-        server = StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
+    for module, env, calls in servers:
+        arguments = ["-m", module, "serve"]
+        server = StdioServerParameters(command=sys.executable, args=arguments, env={**os.environ, **env})
         async with Client(server) as client:
             good &= await _show(console, client, module, calls)
     return good
