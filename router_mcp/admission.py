@@ -59,12 +59,24 @@ class _Line:
         self.tenants.setdefault(waiter.tenant, deque()).append(waiter)
         self.length += 1
 
+    def has(self, waiter: Waiter) -> bool:
+        return waiter in self.tenants.get(waiter.tenant, ())
+
     def remove(self, waiter: Waiter) -> None:
         line = self.tenants[waiter.tenant]
         line.remove(waiter)
         self.length -= 1
         if not line:
             del self.tenants[waiter.tenant]
+
+    def pop_for_tenant(self, tenant: str) -> Waiter | None:
+        """Take the last caller of the longest line, if that stays no shorter than this tenant's with one more."""
+        longest = max(self.tenants.values(), key=len, default=deque[Waiter]())
+        if len(longest) <= len(self.tenants.get(tenant, ())) + 1:
+            return None
+        waiter = longest[-1]
+        self.remove(waiter)
+        return waiter
 
     def pop_for(self, endpoint: Endpoint) -> Waiter | None:
         """Take the next caller that accepts this endpoint, and send its tenant to the end of the turn."""
@@ -130,7 +142,7 @@ class AdmissionBook:
     def position(self, waiter: Waiter) -> int | None:
         """Return a caller's place in its queue, from 1; `None` once it has been served or has gone away."""
         line = self._lines[waiter.endpoints[0].runtime]
-        return line.position(waiter) if waiter in line.tenants.get(waiter.tenant, ()) else None
+        return line.position(waiter) if line.has(waiter) else None
 
     def retry_after_s(self, runtime: str) -> float:
         """Return in how many seconds a caller that found no place should come again, from how long calls take."""
@@ -148,8 +160,8 @@ class AdmissionBook:
         """Take a slot on the first of `endpoints` that has one, waiting in the queue when none has.
 
         The caller must go into `held` with it before it awaits anything. `on_wait` is told the waiter
-        while the caller waits, and `None` when it no longer does. Raises `QueueFullError` at once when
-        the queue is full.
+        while the caller waits, and `None` when it no longer does. Raises `QueueFullError` when the queue is
+        full: at once, or later when the last place of the longest line goes to a tenant that has fewer.
         """
         endpoint = self._free(runtime, endpoints)
         return endpoint or await self._wait(runtime, endpoints, tenant or "", on_wait)
@@ -179,24 +191,31 @@ class AdmissionBook:
     ) -> Endpoint:
         line = self._lines.setdefault(runtime, _Line())
         if line.length >= self._limits[runtime].queue:
-            after = self.retry_after_s(runtime)
-            message = f"{runtime} runs as many calls as it may and {line.length} wait. Call again in {after:g} s."
-            raise QueueFullError(message, retry_after_s=after)
+            displaced = line.pop_for_tenant(tenant)
+            if displaced is None:
+                raise self._full(runtime)
+            displaced.event.set()
         waiter = Waiter(endpoints=tuple(endpoints), tenant=tenant)
         line.add(waiter)
         try:
             on_wait(waiter)
             await waiter.event.wait()
         except BaseException:
-            if waiter.granted is None:
-                line.remove(waiter)
-            else:  # granted in the same moment as the cancellation: hand it on
+            if waiter.granted is not None:  # in the same moment as the cancellation: hand it on
                 self._release(waiter.granted, 0.0)
+            elif line.has(waiter):
+                line.remove(waiter)
             raise
         finally:
             on_wait(None)
-        assert waiter.granted is not None
+        if waiter.granted is None:
+            raise self._full(runtime)
         return waiter.granted
+
+    def _full(self, runtime: str) -> QueueFullError:
+        after = self.retry_after_s(runtime)
+        message = f"{runtime} runs as many calls as it may, and {self.queued(runtime)} wait. Call again in {after:g} s."
+        return QueueFullError(message, retry_after_s=after)
 
     def _release(self, endpoint: Endpoint, held_s: float) -> None:
         self._running[endpoint] -= 1

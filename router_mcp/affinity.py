@@ -24,7 +24,7 @@ def prefix_key(tenant: str | None, system: str | None, prompt: str, history: Seq
     A conversation begins with its first turn, so that every later turn finds the replica that has the others.
     """
     opening = history[0].content if history else prompt
-    head = f"{(system or '')[:PREFIX_CHARS]}\0{opening[:PREFIX_CHARS]}"[:PREFIX_CHARS]
+    head = f"{(system or '')[:PREFIX_CHARS]}\0{opening[:PREFIX_CHARS]}"[: PREFIX_CHARS + 1]
     return blake2b(f"{tenant or ''}\0{head}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

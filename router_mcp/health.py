@@ -122,13 +122,17 @@ def after_success(health: Health, now: float, rules: HealthRules, *, begun: floa
     if state in {"demoted", "recovering"} and (health.successes + 1 < rules.reinstate_after or not clears):
         changed = health.changed_at if health.successes else now
         return replace(health, successes=health.successes + 1, changed_at=changed)
-    unproven = not served and (health.unproven or state != "unknown")
-    return Health(seen=True, changed_at=now, wait_until=health.wait_until, hurt_at=health.hurt_at, unproven=unproven)
+    well = Health(seen=True, changed_at=now, wait_until=health.wait_until, hurt_at=health.hurt_at)
+    if served or (state == "unknown" and not health.unproven):
+        return well
+    return replace(well, unproven=True, retry_at=health.retry_at)
 
 
 def _proves(health: Health, begun: float, now: float) -> bool:
     """Tell whether a served call is news: it began since the last trouble, or ended when an overload was over."""
-    return begun >= health.hurt_at or health.hurt_at <= health.wait_until <= now
+    if health.failing_since is None and health.hurt_at <= health.wait_until <= now:
+        return True
+    return begun >= health.hurt_at
 
 
 def is_free(health: Health, now: float, rules: HealthRules) -> bool:

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 
 from router_mcp.domain import Message
 
-# Neither their inside nor their ends may hold what would begin another one.
-_PIPED = r"<\|[^\s|<>][^|<>\n]{0,63}\|>"
+_PIPED = r"<\|[^\s|<>]{1,64}\|>"
 _OWN: dict[str, str] = {
     "phi3": r"</?s>",
     "mistral": r"\[/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|CALL_ID"
@@ -21,7 +20,7 @@ _OWN: dict[str, str] = {
     r"|<</?SYS>>|</?s>|<unk>|<pad>|<SPECIAL_\d+>",
     "gemma": r"</?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|mask|start_of_image|end_of_image|image_soft_token"
     r"|start_of_audio|end_of_audio|audio_soft_token|unused\d+)>",
-    "deepseek": r"<[｜|][^\n<>]{1,64}[｜|]>",
+    "deepseek": r"<[｜|][^\s｜|<>]{1,64}[｜|]>",
 }
 _FAMILIES = {"chatml": "", "llama3": "", **_OWN, "any": "|".join(_OWN.values())}
 # Piped tokens are broken for every family: fine-tunes bring ChatML to bases of any name.

@@ -127,7 +127,7 @@ class CallRecord:
 
 def refused_receipt(policy: PolicyFile, request: GenerateRequest, request_id: str) -> Receipt:
     """Return the receipt of a call that was refused before it began; a task that the policy lacks is not repeated."""
-    task = request.task or policy.defaults.task
+    task = policy.defaults.task if request.task is None else request.task
     known = task if task in policy.tasks else ""
     return Receipt(request_id=request_id, task=known, deadline_s=0.0, trace_id=_trace_id(request))
 

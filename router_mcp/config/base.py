@@ -127,25 +127,27 @@ def editor_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
 
 _VARIABLE_SCHEMA = {"type": "string", "pattern": r"^\$\{"}
 _ANNOTATIONS = frozenset({"title", "description", "default"})
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs"})
 
 
-def _loosened(node: Any) -> Any:
+def _loosened(node: dict[str, Any]) -> dict[str, Any]:
     """Let a variable stand for every scalar that plain text could not, and close every map of names."""
-    if isinstance(node, list):
-        return [_loosened(each) for each in node]
-    if not isinstance(node, dict):
-        return node
     if "anyOf" in node and any(map(_is_narrow, node["anyOf"])):
         return {**node, "anyOf": [*node["anyOf"], _VARIABLE_SCHEMA]}
     if _is_narrow(node):
         said = {key: value for key, value in node.items() if key in _ANNOTATIONS}
         return {**said, "anyOf": [{key: value for key, value in node.items() if key not in said}, _VARIABLE_SCHEMA]}
-    inner = {key: value if key == "default" else _loosened(value) for key, value in node.items()}
-    return {**inner, "additionalProperties": False} if "patternProperties" in node else inner
+    inner = dict(node)
+    for key in _MAPS_OF_SCHEMAS & node.keys():
+        inner[key] = {name: _loosened(each) for name, each in node[key].items()}
+    if "items" in node:
+        inner["items"] = _loosened(node["items"])
+    if "patternProperties" in node:
+        inner["additionalProperties"] = False
+    return inner
 
 
 def _is_narrow(node: dict[str, Any]) -> bool:
     """Tell whether a schema is of a scalar that `${VAR}` as text would break."""
-    return node.get("type") in {"integer", "number", "boolean"} or not node.keys().isdisjoint(
-        {"const", "enum", "pattern"}
-    )
+    scalar = node.get("type") in {"integer", "number", "boolean"}
+    return scalar or not node.keys().isdisjoint({"const", "enum", "pattern"})

@@ -167,6 +167,19 @@ class HealthRules(Strict):
     retry_after: Seconds = Field(default=5, description="A failed endpoint is left alone this long.")
 
 
+class GenerationHealth(HealthRules):
+    """Health of endpoints that generate; seconds."""
+
+    canary: float = Field(
+        default=45,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="A vLLM that nobody has used for so long is asked for one token, for its health check answers "
+        "even when its engine is frozen. 0 is never.",
+    )
+
+
 class PolicyFile(Strict):
     """The whole file."""
 
@@ -176,7 +189,7 @@ class PolicyFile(Strict):
     tasks: dict[Name, TaskConfig] = Field(min_length=1)
     defaults: Defaults
     timeouts: Timeouts = Timeouts()
-    health: HealthRules = HealthRules()
+    health: GenerationHealth = GenerationHealth()
 
     def served_name(self, model: str) -> str:
         """Return the name that the model's runtime knows it by."""

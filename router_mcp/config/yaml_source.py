@@ -26,8 +26,9 @@ Loc: TypeAlias = tuple[str | int, ...]
 MAX_BYTES = 512 * 1024
 """Read in about three seconds; the largest sensible policy has a tenth of it."""
 MAX_DEPTH = 32
-MAX_EXPANDED = 4 * MAX_BYTES
-"""Characters and values of a file once its aliases are written out."""
+MAX_EXPANDED = 2 * MAX_BYTES
+"""Characters of a file once its aliases are written out, each value with what it costs to keep."""
+COST_OF_A_VALUE = 8
 MAX_PROBLEMS = 20
 """Problems that one error lists; it says how many more there are."""
 
@@ -91,7 +92,7 @@ class Source:
 
     def _value(self, node: yaml.Node, loc: Loc) -> Any:
         self._lines.setdefault(loc, node.start_mark.line + 1)
-        self._size += 1 + len(loc) + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+        self._size += COST_OF_A_VALUE + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         if len(loc) > MAX_DEPTH or self._size > MAX_EXPANDED:
             message = "an alias makes this endless or far too large. Write the values out."
             raise self.error([Problem(loc[:2], message)])
@@ -143,9 +144,7 @@ class Source:
         if literal:
             return str(literal)
         if name is None:
-            message = (
-                "a variable is ${NAME} or ${NAME:-default}, the default without braces; for the characters write $${."
-            )
+            message = "write a variable as ${NAME} or ${NAME:-default}, its default without braces; $${ is a plain ${."
             self._problems.append(Problem(loc, message))
             return ""
         self._variables.setdefault(loc, name)
@@ -177,17 +176,17 @@ class _Composer(yaml.SafeLoader):
 
 
 def _compose(path: Path, text: str) -> yaml.Node | None:
-    composer: _Composer | None = None
     try:
         composer = _Composer(text)
-        return composer.get_single_node()
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"{path}:{line}: not valid YAML: a control character stands there. Remove it."
         raise ConfigError(message) from None
+    try:
+        return composer.get_single_node()
     except (ValueError, OverflowError):  # PyYAML trusts the digits of escapes
-        line = composer.line + 1 if composer else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: an escape stands for no character. Correct it.") from None
+        message = f"{path}:{composer.line + 1}: not valid YAML: an escape stands for no character. Correct it."
+        raise ConfigError(message) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1

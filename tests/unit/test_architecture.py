@@ -30,8 +30,10 @@ ONLY_IN = {
     "ollama": ("router_mcp.runtimes.ollama", "embeddings_mcp.backends.ollama"),
     "yaml": ("router_mcp.config",),
 }
-SHARED = ("domain", "errors", "telemetry", "health", "admission", "edge", "cli", "runtimes", "tokens")
-SHARED += ("config.base", "config.checks", "config.policy_file")
+SHARED = (
+    *("domain", "errors", "telemetry", "health", "admission", "edge", "cli", "runtimes", "tokens"),
+    *("config.base", "config.checks", "config.policy_file"),
+)
 
 
 def name_of(path: Path) -> str:

@@ -1,0 +1,149 @@
+"""Where traces go is checked at the start; a collector that is down costs spans, which are counted, and no call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from router_mcp.errors import ConfigError
+from router_mcp.telemetry.bounded import BoundedSpans
+from router_mcp.telemetry.export import make_exports
+
+
+@pytest.mark.parametrize("wanted", ["jaeger", "OTLP", "none,otlp"])
+def test_an_unknown_exporter_stops_the_start(wanted: str) -> None:
+    with pytest.raises(ConfigError, match="none, otlp, console"):
+        make_exports({"LLM_TRACE_EXPORTER": wanted}, service="s", version="0")
+
+
+@pytest.mark.parametrize("environ", [{}, {"LLM_TRACE_EXPORTER": ""}, {"LLM_TRACE_EXPORTER": "none"}])
+def test_no_exporter_means_no_exports(environ: dict[str, str]) -> None:
+    assert make_exports(environ, service="s", version="0") is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "http/protobuf"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "many"}, "above 0"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "above 0"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_stops_the_start(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_exports({"LLM_TRACE_EXPORTER": "otlp", **environ}, service="s", version="0")
+
+
+@pytest.mark.parametrize(("wanted", "metered"), [("otlp", True), ("console", False)])
+def test_an_exporter_gets_a_provider_with_the_service_name(wanted: str, metered: bool) -> None:
+    exports = make_exports({"LLM_TRACE_EXPORTER": wanted}, service="router-mcp", version="1")
+    assert exports is not None
+    assert exports.tracers.resource.attributes["service.name"] == "router-mcp"
+    assert exports.tracers.resource.attributes["service.version"] == "1"
+    assert (exports.meters is not None) is metered
+    assert len(exports.listeners(content=False)) == 1 + metered
+    exports.close()
+
+
+def test_the_standard_variables_name_the_service_and_switch_metrics_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"LLM_TRACE_EXPORTER": "otlp", "OTEL_SERVICE_NAME": "mine", "OTEL_METRICS_EXPORTER": "none"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    exports = make_exports(environ, service="router-mcp", version="1")
+    assert exports is not None
+    assert exports.tracers.resource.attributes["service.name"] == "mine"
+    assert exports.meters is None
+    exports.close()
+
+
+def test_the_console_exporter_leaves_stdout_to_the_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    exports = make_exports({"LLM_TRACE_EXPORTER": "console"}, service="router-mcp", version="1")
+    assert exports is not None
+    exports.tracers.get_tracer("test").start_span("chat big").end()
+    exports.close()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "chat big" in said.err
+    assert sys.stdout is not sys.stderr
+
+
+class Collector(SpanExporter):
+    """Takes spans when it is let, and answers as it is told."""
+
+    def __init__(self, *, open_at_once: bool = True) -> None:
+        self.gate = threading.Event()
+        self.works = True
+        self.spans: list[str] = []
+        self.entered = threading.Event()
+        if open_at_once:
+            self.gate.set()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.entered.set()
+        self.gate.wait(10)
+        self.spans += [span.name for span in spans]
+        return SpanExportResult.SUCCESS if self.works else SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        self.gate.set()
+
+
+def tracing(spans: BoundedSpans) -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(spans)
+    return provider
+
+
+def make_spans(provider: TracerProvider, count: int) -> None:
+    for number in range(count):
+        provider.get_tracer("test").start_span(f"span-{number}").end()
+
+
+def test_what_does_not_fit_the_queue_is_dropped_and_counted() -> None:
+    collector = Collector(open_at_once=False)
+    spans = BoundedSpans(collector, room=8)
+    provider = tracing(spans)
+    make_spans(provider, 2)
+    assert collector.entered.wait(5)  # two spans are the batch that the collector holds
+    make_spans(provider, 11)
+    assert spans.drops() == {"queue_full": 3, "export_failed": 0}
+    collector.gate.set()
+    provider.shutdown()
+    assert len(collector.spans) == 10
+
+
+def test_failures_are_counted_and_said_once_until_it_works_again(caplog: pytest.LogCaptureFixture) -> None:
+    collector = Collector()
+    collector.works = False
+    spans = BoundedSpans(collector, room=100)
+    provider = tracing(spans)
+    with caplog.at_level(logging.INFO, logger="router_mcp"):
+        for _ in range(3):
+            make_spans(provider, 2)
+            provider.force_flush()
+        collector.works = True
+        make_spans(provider, 1)
+        provider.force_flush()
+    assert spans.drops() == {"queue_full": 0, "export_failed": 6}
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "6 spans were lost" in caplog.text
+    provider.shutdown()
+
+
+def test_spans_that_are_not_sampled_take_no_room() -> None:
+    collector = Collector()
+    spans = BoundedSpans(collector, room=1)
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    provider.add_span_processor(spans)
+    make_spans(provider, 5)
+    provider.shutdown()
+    assert spans.drops() == {"queue_full": 0, "export_failed": 0}
+    assert collector.spans == []
