@@ -55,7 +55,7 @@ ROUTER_CALLS = (
     Demonstration("structured_generate", {"task": "reasoning", "temperature": 0, "json_schema": SCHEMA,
         "prompt": "What is the capital of France? Give its population in millions and its continent."}),
 )  # fmt: skip
-EMBEDDINGS_CALL = Demonstration("rank_texts", {"query": "How long should I boil an egg?", "texts": PASSAGES, "top_k": 2})
+EMBEDDINGS_CALL = Demonstration("rank_texts", {"query": "How long do eggs boil?", "texts": PASSAGES, "top_k": 2})
 
 
 def demo() -> None:
