@@ -43,7 +43,7 @@ class Prober:
         else:
             self._believe(endpoint, probe)
             return
-        board.failed(endpoint, "", error, self._dispatch.clock())
+        board.failed(endpoint, None, error, self._dispatch.clock())
 
     def _believe(self, endpoint: Endpoint, probe: Probe) -> None:
         """Record a good probe: the endpoint can be reached, and has the models that it says."""

@@ -62,7 +62,7 @@ class Exchange:
             call.endpoint,
             call.model,
             prompt_chars=sum(len(message.content) for message in call.messages),
-            silence_s=record.budget.inter_token_s,
+            silence_s=record.budget.silence_s,
         ) as listening:
             stream = Stream(
                 clock=self._now,
@@ -83,7 +83,7 @@ class Exchange:
                     record.first_token_s = round(stream.first_token_at - record.budget.started, 4)
                     self._telemetry.tell(FirstToken(started=started, seconds=stream.first_token_at - begun))
         if completion is None:
-            raise stream.overdue(call.endpoint, record.policy.deadline(record.task))
+            raise stream.overdue(call.endpoint, record.policy.deadline(record.task) / share)
         return completion
 
     @staticmethod

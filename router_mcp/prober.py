@@ -101,7 +101,7 @@ class Prober:
         else:
             self._believe(fleet, endpoint, probe)
             return probe
-        self._router.board.failed(endpoint, "", error, self._now())
+        self._router.board.failed(endpoint, None, error, self._now())
         return error
 
     def _believe(self, fleet: Fleet, endpoint: Endpoint, probe: Probe) -> None:

@@ -122,7 +122,7 @@ class Router:
                 now=self._now(),
                 policy_s=policy.deadline(task),
                 asked_s=request.timeout_s,
-                inter_token_s=policy.timeouts.inter_token,
+                inter_token_s=policy.timeouts.silence(policy.deadline(task)),
             ),
             temperature=temperature,
             max_output_tokens=output_limit(policy, task, request.max_output_tokens),
@@ -173,7 +173,7 @@ class Router:
         """Wait for a slot on one of the step's replicas, for no longer than the attempt's share."""
         started, request = self._now(), record.request
         record.attention.phase = f"waiting for {step.model}"
-        key = affinity.prefix_key(request.tenant, request.system, request.prompt)
+        key = affinity.prefix_key(request.tenant, request.system, request.prompt, request.history)
         replicas = affinity.order(step.endpoints, key, self.book.running)
         try:
             with anyio.CancelScope(deadline=record.budget.first_token_by(started, share)):

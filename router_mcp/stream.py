@@ -88,11 +88,11 @@ class Stream:
         """What the model said so far."""
         return "".join(self._pieces)
 
-    def overdue(self, endpoint: Endpoint, policy_s: float) -> AttemptError:
+    def overdue(self, endpoint: Endpoint, share_s: float) -> AttemptError:
         """Return why the scope was cancelled: a loop, a stall, or a caller with little time.
 
-        An endpoint is blamed for silence only when it was silent for as long as the policy would have
-        waited; a caller who gave it half a second proves nothing.
+        An endpoint is blamed for silence only when it was silent for about as long as the policy would have
+        waited (`share_s`, its share of the task's own deadline); a caller who gave it half a second proves nothing.
         """
         if self.looping:
             text = "The answer ran into endless repetition and was cut off."
@@ -100,6 +100,6 @@ class Stream:
         last_at = self.listening.heard_at
         silent_s = self.clock() - (self.listening.begun if last_at is None else last_at)
         what = "said nothing" if last_at is None else "fell silent in mid-answer"
-        if silent_s < min(self.budget.inter_token_s, policy_s / 2) * 0.9:
+        if silent_s < min(self.budget.silence_s, share_s) * 0.9:
             return OutOfTimeError(f"{endpoint} was at work when its time ended. Allow more time, or ask for less.")
         return StalledError(f"{endpoint} {what} for {silent_s:.1f} s. Look at its log and its load.")

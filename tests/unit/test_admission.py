@@ -225,6 +225,14 @@ async def test_a_tenant_cannot_keep_others_out_by_filling_the_queue() -> None:
         assert await there.serve_all() == ["a0", "a1", "b1", "a2", "b2"]
 
 
+async def test_a_place_is_taken_from_a_tenant_only_while_it_has_clearly_more() -> None:
+    async with crowd(make_book(queue=3)) as there:
+        for name in ("a0", "a1", "a2", "a3", "b1", "b2"):
+            there.come(name, tenant=name[0])
+            await there.settle()
+        assert [name for name, caller in there.callers.items() if caller.refused] == ["a3", "b2"]
+
+
 async def test_a_caller_that_lost_its_place_in_the_moment_it_went_away_is_gone_once() -> None:
     async with crowd(make_book(queue=2)) as there:
         for name in ("a0", "a1", "a2"):
@@ -288,6 +296,18 @@ async def test_a_caller_that_goes_away_leaves_the_queue() -> None:
         assert there.callers["b"].waiter is None
         assert there.book.queued("gpu") == 1
         assert await there.serve_all() == ["a", "c"]
+
+
+async def test_a_slot_granted_to_a_caller_that_has_just_gone_away_is_handed_on() -> None:
+    async with crowd() as there:
+        with there.book.held(await there.book.acquire("gpu", [A])):
+            for name in "bc":
+                there.come(name)
+                await there.settle()
+            there.callers["b"].scope.cancel()  # in the same moment as the slot is given back
+        await there.settle()
+        assert there.served == ["c"]
+        assert there.book.in_flight() == {A: 1}
 
 
 async def test_a_slot_granted_in_the_moment_its_caller_went_away_is_handed_on() -> None:

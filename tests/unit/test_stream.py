@@ -55,7 +55,7 @@ async def lasts(stream: Stream, *words_at: float, then_s: float = 0.0) -> float:
 
 
 def why(stream: Stream) -> AttemptError:
-    return stream.overdue(GPU, POLICY_S)
+    return stream.overdue(GPU, POLICY_S / 2)
 
 
 async def test_an_attempt_that_says_nothing_ends_with_its_share_and_its_endpoint_is_blamed() -> None:
@@ -118,8 +118,8 @@ async def test_a_caller_in_a_hurry_proves_nothing_against_an_endpoint() -> None:
 async def test_a_policy_of_short_calls_blames_after_less_silence() -> None:
     stream = make_stream(seconds=2)
     await lasts(stream, then_s=60)
-    assert isinstance(stream.overdue(GPU, policy_s=2), StalledError)
-    assert isinstance(stream.overdue(GPU, policy_s=30), OutOfTimeError)
+    assert isinstance(stream.overdue(GPU, share_s=1), StalledError)
+    assert isinstance(stream.overdue(GPU, share_s=15), OutOfTimeError)
 
 
 async def test_an_endless_repetition_is_cut_off_and_is_the_answers_fault() -> None:
@@ -134,7 +134,17 @@ async def test_an_endless_repetition_is_cut_off_and_is_the_answers_fault() -> No
     error = why(stream)
     assert isinstance(error, OutputInvalidError)
     assert (error.reason, error.violations) == ("degenerate", ("the answer repeats itself without end",))
+    stream.text("more, which came in the same packet")
     assert len(heard) == 3
+
+
+async def test_the_time_limit_is_not_moved_at_every_word() -> None:
+    stream, limits = make_stream(seconds=1000), set[float]()
+    for _ in range(80):
+        await anyio.sleep(1)
+        stream.text("word ")
+        limits.add(stream.scope.deadline)
+    assert len(limits) <= 80 / (0.25 * INTER_TOKEN_S) + 1
 
 
 async def test_whoever_waits_sees_the_words_of_every_attempt() -> None:
