@@ -97,7 +97,7 @@ class Dispatch:
             self.telemetry.tell(
                 BatchEnded(started=started, seconds=seconds, served=bool(answer), input_tokens=tokens, error=failure)
             )
-        self.board.succeeded(endpoint, model, self.clock())
+        self.board.succeeded(endpoint, model, self.clock(), begun=begun)
         trail.served(model, endpoint, self.clock() - begun, answer.input_tokens)
         return answer
 

@@ -19,7 +19,7 @@ from embeddings_mcp.domain import Answer, Batch
 from embeddings_mcp.errors import NotInstalledError
 from router_mcp.domain import Endpoint, Probe
 from router_mcp.errors import BrokenStreamError, StalledError, UnreachableError
-from router_mcp.runtimes.cores import spare_cores
+from router_mcp.runtimes.cores import usable_cores
 from router_mcp.runtimes.llama_process import INSTALL, PACKAGE, LlamaProcess, LlamaSpec
 from router_mcp.runtimes.llama_supervisor import Limits, LlamaSupervisor
 from router_mcp.runtimes.wire import foreign_errors, status_error
@@ -79,7 +79,7 @@ class GgufBackend:
             gguf=path,
             context=self._context,
             slots=min(self._config.concurrency, MAX_SLOTS),
-            threads=self._config.threads or spare_cores(),
+            threads=self._config.threads or usable_cores(),
             pooling=self._config.pooling or "model",
         )
 

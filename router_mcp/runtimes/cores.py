@@ -9,20 +9,16 @@ from pathlib import Path
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
-def spare_cores(*, cores: int | None = None, cpu_max: Path = _CPU_MAX) -> int:
-    """Return all cores that this process may use but one, and at least one.
+def usable_cores(*, cores: int | None = None, cpu_max: Path = _CPU_MAX) -> int:
+    """Return the cores that this process may use, whether it is held to them by affinity or by a container's limit.
 
-    llama.cpp's threads wait for each other in a busy loop, so one thread more than there are free cores makes it
-    slow as snow: on 2 cores with two other busy processes, 2 threads wrote 3 tokens a second and 1 thread 21. The
-    router and its clients need some of a core as well.
+    `cores` is what the machine offers, measured by default.
     """
-    return max(1, min(cores or _cores(), _quota(cpu_max)) - 1)
+    return min(cores or _cores(), _quota(cpu_max))
 
 
 def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _quota(cpu_max: Path) -> int:

