@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from router_mcp.domain import Choices, Constraint, Grammar, JsonSchema, Regex, RuntimeKind
 from router_mcp.errors import UnsupportedConstraintError
 from router_mcp.structured import regex_emit, strict_json
-from router_mcp.structured.engines import LLAMA_CPP, LLGUIDANCE, OF_KIND, PLAIN
+from router_mcp.structured.engines import LLAMA_CPP, OF_KIND, PLAIN, Engine
 from router_mcp.structured.enum_pattern import tree_of
 from router_mcp.structured.grammar import CheckedGrammar
-from router_mcp.structured.local_compile import compiles, compiles_lark
+from router_mcp.structured.local_compile import compiles, compiles_grammar
 from router_mcp.structured.loosen import loosened
 from router_mcp.structured.merge import merged
 from router_mcp.structured.normal import Normal
@@ -51,6 +52,13 @@ def compile_for(kind: RuntimeKind, prepared: Prepared, *, plain: bool = False) -
     for a schema in the few keywords that every engine has, for a runtime that refused the usual form. Raises
     `UnsupportedConstraintError` when the runtime could not enforce any part of it.
     """
+    known: Compiled | None = prepared.compiled.get((kind, plain))
+    if known is None:
+        known = prepared.compiled[kind, plain] = _compiled(kind, prepared, plain=plain)
+    return known
+
+
+def _compiled(kind: RuntimeKind, prepared: Prepared, *, plain: bool) -> Compiled:
     match prepared.subject:
         case SchemaSubject(_, normal, _):
             return Compiled(_schema(kind, normal, plain=plain))
@@ -63,9 +71,10 @@ def compile_for(kind: RuntimeKind, prepared: Prepared, *, plain: bool = False) -
 
 
 def _schema(kind: RuntimeKind, normal: Normal, *, plain: bool) -> Constraint:
-    if OF_KIND[kind] is LLAMA_CPP:
-        return JsonSchema(for_llama(_possible(merged(loosened(normal, LLAMA_CPP)))))
-    for schema in _forms(normal, plain=plain):
+    engine = OF_KIND[kind]
+    if engine is LLAMA_CPP:
+        return JsonSchema(for_llama(_possible(merged(loosened(normal, engine)))))
+    for schema in _forms(normal, engine, plain=plain):
         if compiles(schema):
             return JsonSchema(schema) if kind == "vllm" else Grammar(f"{_LARK}start: %json {json.dumps(schema)}")
     raise UnsupportedConstraintError(
@@ -73,13 +82,14 @@ def _schema(kind: RuntimeKind, normal: Normal, *, plain: bool) -> Constraint:
     )
 
 
-def _forms(normal: Normal, *, plain: bool) -> list[dict[str, Any]]:
-    """From the closest to the plainest. Made all at once: they are cheap beside a token."""
-    forms = [merged(loosened(normal, PLAIN))]
+def _forms(normal: Normal, engine: Engine, *, plain: bool) -> Iterator[dict[str, Any]]:
+    """From the closest to the plainest."""
     if not plain:
-        close = loosened(normal, LLGUIDANCE)
-        forms = [close, merged(close), *forms]
-    return [for_llguidance(_possible(form)) for form in forms]
+        close = _possible(loosened(normal, engine))
+        if not engine.closed:
+            yield for_llguidance(close)
+        yield for_llguidance(_possible(merged(close)), closed=engine.closed)
+    yield for_llguidance(_possible(merged(loosened(normal, PLAIN))), closed=engine.closed)
 
 
 def _possible(normal: Normal) -> Normal:
@@ -93,7 +103,12 @@ def _choices(kind: RuntimeKind, constraint: Constraint, options: tuple[str, ...]
         return Compiled(constraint)
     if len(options) <= LLAMA_CPP.widest_enum:
         return Compiled(JsonSchema({"type": "string", "enum": list(options)}), quoted=True)
-    return _quoted(tree_of(list(options)))
+    try:
+        return _quoted(tree_of(list(options)))
+    except PatternError as unsaid:
+        raise UnsupportedConstraintError(
+            f"Ollama cannot enforce these choices: their list {unsaid}. Give fewer, or use a model on another runtime."
+        ) from unsaid
 
 
 def _regex(kind: RuntimeKind, node: Node) -> Compiled:
@@ -130,12 +145,12 @@ def _grammar(kind: RuntimeKind, constraint: Constraint, grammar: CheckedGrammar)
         raise UnsupportedConstraintError(
             "Ollama has no grammars. Say it as a JSON schema, a regex or choices, or use a model on another runtime."
         )
-    if grammar.notation == "lark" and not compiles_lark(constraint.text):
+    native = kind == "embedded" and grammar.notation == "gbnf"
+    if native and grammar.language.is_left_recursive():
+        raise UnsupportedConstraintError(
+            "llama.cpp takes no left-recursive grammar. Let no rule begin with itself, or repeat with * instead."
+        )
+    if not native and not compiles_grammar(constraint.text):
         raise UnsupportedConstraintError("The runtime's decoder cannot compile this grammar. Use a simpler one.")
-    if kind == "vllm" or grammar.notation == "gbnf":
-        if kind == "embedded" and grammar.language.is_left_recursive():
-            raise UnsupportedConstraintError(
-                "llama.cpp takes no left-recursive grammar. Let no rule begin with itself, or repeat with * instead."
-            )
-        return Compiled(constraint)
-    return Compiled(Grammar(constraint.text if constraint.text.startswith("%llguidance") else _LARK + constraint.text))
+    marked = kind == "vllm" or native or constraint.text.startswith("%llguidance")
+    return Compiled(constraint if marked else Grammar(_LARK + constraint.text))

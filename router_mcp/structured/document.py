@@ -153,6 +153,8 @@ def _references(document: Document, pointer: str, schema: dict[str, Any], resolv
         ref = schema.get(keyword)
         if keyword not in document.dialect.keywords or not isinstance(ref, str):
             continue
+        if keyword == "$recursiveRef" and ref != "#":
+            raise SchemaInvalidError(f"The schema's {pointer}/$recursiveRef must be #. Correct it, or use $ref.")
         try:
             found = resolver.lookup(ref)
         except (Unresolvable, ValueError, LookupError, TypeError, AttributeError) as missing:

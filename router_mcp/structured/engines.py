@@ -7,7 +7,7 @@ ollama.md section 4 with the converter of llama.cpp that it runs; what was tried
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from router_mcp.domain import RuntimeKind
 
@@ -31,12 +31,10 @@ class Engine:
     """Counts above this are left out. llama.cpp writes them out: `maxLength` 100,000 took 42 s (`026s`)."""
     widest_enum: int
     """An enum of more strings becomes a pattern. llama.cpp tries every alternative: 2,000 took 53 s (`026t`)."""
-    reads_siblings: bool
-    """Whether it heeds what stands beside `anyOf` and `$ref`; llama.cpp does not, and makes `allOf` all required."""
-    boolean_schemas: bool
-    """Whether `true` and `false` may stand for schemas; Ollama answers 400."""
-    closed_by_default: bool
-    """Whether an object without `additionalProperties` gets only its declared properties. llama.cpp's does."""
+    patterns: Literal["portable", "llama"]
+    """The syntax of its regular expressions: `regex_emit.portable` or `regex_emit.llama`."""
+    closed: bool
+    """Whether an object without `additionalProperties` gets its declared properties only."""
 
 
 LLGUIDANCE: Final = Engine(
@@ -47,19 +45,21 @@ LLGUIDANCE: Final = Engine(
     }),
     largest_count=100_000,
     widest_enum=10_000,
-    reads_siblings=True,
-    boolean_schemas=True,
-    closed_by_default=False,
+    patterns="portable",
+    closed=False,
 )  # fmt: skip
+EMBEDDED: Final = replace(LLGUIDANCE, name="llguidance in llama.cpp", closed=True)
+"""The same for the small models that run here, which fill an open object with rubbish until they are cut. Closed
+is also what llama.cpp's own converter makes of it."""
+
 LLAMA_CPP: Final = Engine(
     name="llama.cpp",
     keywords=_EVERYWHERE,
     formats=frozenset({"date", "time", "date-time", "uuid"}),
     largest_count=256,
     widest_enum=32,
-    reads_siblings=False,
-    boolean_schemas=False,
-    closed_by_default=True,
+    patterns="llama",
+    closed=True,
 )
 PLAIN: Final = replace(
     LLGUIDANCE,
@@ -68,11 +68,10 @@ PLAIN: Final = replace(
         {"$ref", "type", "enum", "anyOf", "allOf", "properties", "required", "additionalProperties", "items"}
     ),
     formats=frozenset(),
-    reads_siblings=False,
 )
 """What every engine there is has: the last form to try before giving up."""
 
-OF_KIND: Final[dict[RuntimeKind, Engine]] = {"vllm": LLGUIDANCE, "embedded": LLGUIDANCE, "ollama": LLAMA_CPP}
+OF_KIND: Final[dict[RuntimeKind, Engine]] = {"vllm": LLGUIDANCE, "embedded": EMBEDDED, "ollama": LLAMA_CPP}
 """The engine behind each kind. vLLM's is as we deploy it: pinned to `guidance` (vLLM B5). xllamacpp has both
 engines; its own converter is the slower, and refuses or drops more."""
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from router_mcp.structured.regex_syntax import Chars, Choice, Node, Sequence
+from router_mcp.structured.regex_syntax import Chars, Choice, Node, PatternError, Sequence
 
 DEEPEST = 40
-"""Branchings inside one another; below, the rest is listed flat."""
+"""Branchings inside one another."""
+LONGEST = 20_000
+"""Characters of all texts together."""
 
 
 def tree_of(texts: list[str]) -> Node:
-    """The pattern that matches exactly these texts."""
+    """The pattern that matches exactly these texts; raises `PatternError` when it would be too large."""
+    if sum(map(len, texts)) > LONGEST:
+        raise PatternError(f"lists more than {LONGEST:,} characters")
     return _branch(sorted(set(texts)), 0)
 
 
 def _branch(texts: list[str], at: int, depth: int = 0) -> Node:
     if depth > DEEPEST:
-        return Choice(tuple(Sequence(tuple(_chars(text[at:]))) for text in texts))
+        raise PatternError(f"branches more than {DEEPEST} times")
     options: list[Node] = []
     for _, group in groupby(texts, key=lambda text: text[at : at + 1]):
         alike = list(group)

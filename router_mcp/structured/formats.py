@@ -1,55 +1,44 @@
-"""`format` as an assertion, for the formats that JSON Schema names; others are annotations and hold nothing.
-
-The checks are jsonschema's (`jsonschema[format-nongpl]`), but for four: its `email` asks for an @ only, its `time`
-takes what RFC 3339 does not, its `date-time` knows no leap second, and its `regex` is Python's.
-"""
+"""`format` as an assertion, for the formats that JSON Schema names; others are annotations and hold nothing."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from datetime import date
+from typing import Final
 
-from jsonschema import FormatChecker
-from jsonschema.exceptions import FormatError
-
+from router_mcp.structured import addresses
 from router_mcp.structured.regex_parser import parse
 from router_mcp.structured.regex_syntax import PatternError
 
-ASSERTED: Final = frozenset({
-    "date", "date-time", "time", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uri",
-    "uri-reference", "iri", "iri-reference", "uuid", "json-pointer", "relative-json-pointer", "regex",
-})  # fmt: skip
 LONGEST: Final = 2_048
 """Characters beyond which a text has no format; addresses, dates and names are shorter."""
 
-_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL: Final = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"')
-_IDN_LOCAL: Final = re.compile(r'[^\s@"(),:;<>\[\\\]]+')
-_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME: Final = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[zZ]|([+-])([0-9]{2}):([0-9]{2}))")
-_LITERAL: Final = re.compile(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]")
+_CLOCK: Final = r"T(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
+_DAYS: Final = r"(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)"
+_DURATION: Final = re.compile(rf"P(?:{_DAYS}(?:{_CLOCK})?|{_CLOCK}|[0-9]+W)")
+"""RFC 3339, appendix A: no unit may be left out between two others."""
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
+_RELATIVE: Final = re.compile(rf"(?:0|[1-9][0-9]*)(?:#|{_POINTER.pattern})")
 
 
 def holds(name: str, text: str) -> bool:
     """Whether `text` has the format; `True` for a format that is not asserted."""
-    if name not in ASSERTED:
-        return True
-    if len(text) > LONGEST:
+    check = _CHECKS.get(name)
+    return check is None or (len(text) <= LONGEST and check(text))
+
+
+def _is_date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
         return False
-    if name in _OWN:
-        return _OWN[name](text)
     try:
-        _CHECKER.check(text, name)
-    except FormatError:
+        date.fromisoformat(text)
+    except ValueError:
         return False
     return True
-
-
-def available() -> frozenset[str]:
-    """The formats that this installation really checks; a test holds it against `ASSERTED`."""
-    return frozenset(_CHECKER.checkers) | frozenset(_OWN)
 
 
 def _is_time(text: str) -> bool:
@@ -66,7 +55,7 @@ def _is_time(text: str) -> bool:
 
 
 def _is_date_time(text: str) -> bool:
-    return text[10:11] in {"T", "t"} and holds("date", text[:10]) and _is_time(text[11:])
+    return text[10:11] in {"T", "t"} and _is_date(text[:10]) and _is_time(text[11:])
 
 
 def _is_regex(text: str) -> bool:
@@ -77,41 +66,29 @@ def _is_regex(text: str) -> bool:
     return True
 
 
-def _is_plain_email(text: str) -> bool:
-    return _is_email(text, _LOCAL, "email")
+def _is_whole(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: pattern.fullmatch(text) is not None
 
 
-def _is_idn_email(text: str) -> bool:
-    return _is_email(text, _IDN_LOCAL, "idn-email")
-
-
-def _is_email(text: str, local: re.Pattern[str], name: str) -> bool:
-    before, at, domain = text.rpartition("@")
-    if not at or len(before) > 64 or not local.fullmatch(before):
-        return False
-    literal = _LITERAL.fullmatch(domain)
-    if literal:
-        return _is_address(literal[2], 6 if literal[1] else 4)
-    return holds("idn-hostname", domain) if name == "idn-email" else _HOST.fullmatch(domain) is not None
-
-
-def _is_address(text: str, version: int) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == version
-    except ValueError:
-        return False
-
-
-def _checker() -> FormatChecker:
-    known: dict[str, Any] = FormatChecker.checkers
-    return FormatChecker(sorted(ASSERTED.intersection(known)))
-
-
-_CHECKER: Final = _checker()
-_OWN: Final[dict[str, Callable[[str], bool]]] = {
-    "email": _is_plain_email,
-    "idn-email": _is_idn_email,
-    "regex": _is_regex,
-    "time": _is_time,
+_CHECKS: Final[dict[str, Callable[[str], bool]]] = {
+    "date": _is_date,
     "date-time": _is_date_time,
+    "time": _is_time,
+    "duration": _is_whole(_DURATION),
+    "email": addresses.is_email,
+    "idn-email": addresses.is_idn_email,
+    "hostname": addresses.is_hostname,
+    "idn-hostname": addresses.is_idn_hostname,
+    "ipv4": addresses.is_ipv4,
+    "ipv6": addresses.is_ipv6,
+    "uri": addresses.is_uri,
+    "uri-reference": addresses.is_uri_reference,
+    "uri-template": addresses.is_uri_template,
+    "iri": addresses.is_iri,
+    "iri-reference": addresses.is_iri_reference,
+    "uuid": _is_whole(_UUID),
+    "json-pointer": _is_whole(_POINTER),
+    "relative-json-pointer": _is_whole(_RELATIVE),
+    "regex": _is_regex,
 }
+ASSERTED: Final = frozenset(_CHECKS)

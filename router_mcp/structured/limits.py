@@ -24,6 +24,13 @@ BRANCHES: Final = 500
 ALTERNATIVES: Final = 1_000_000
 """Ways through nested `anyOf` and `oneOf` when every `$ref` is followed: the measure of an exponential schema."""
 
+LOOKS: Final = 2_000
+"""Schemas that look at one and the same value, through `allOf`, `$ref` and their like."""
+
+DEFINITION_LEVELS: Final = 500
+"""Levels of schemas in all definitions that are referred to, added up. llguidance follows references on the stack,
+which ends it, and the process that it runs in, at about 1,500 (measured with 8 MB)."""
+
 ENUM_VALUES: Final = 10_000
 """Values of one `enum`, and options of a choice."""
 
@@ -42,7 +49,7 @@ PATTERN_STEPS: Final = 50_000
 PATTERNS: Final = 500
 """Different regular expressions in one schema."""
 
-PATTERN_STEPS_TOTAL: Final = 200_000
+PATTERN_STEPS_TOTAL: Final = 100_000
 """`PATTERN_STEPS` summed over a schema."""
 
 LEAST_ITEMS: Final = 10_000
@@ -66,8 +73,11 @@ ANSWER_CHARS: Final = 4 * 1024 * 1024
 NUMBER_DIGITS: Final = 1_000
 """Digits of one integer in an answer; beyond, arithmetic on it is no longer free."""
 
-CHECK_STEPS: Final = 500_000
-"""Keywords applied while one answer is checked, about two seconds: the bound on exponential schemas."""
+CHECK_STEPS: Final = 200_000
+"""Keywords applied while one answer is checked, one or two seconds: the bound on exponential schemas."""
+
+GRAMMAR_CHECK_STEPS: Final = 500_000
+"""Items that the recogniser looks at for one answer, about a second."""
 
 VIOLATIONS: Final = 5
 """Violations that an error carries: enough to repair from, few enough for a prompt."""

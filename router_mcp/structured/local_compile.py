@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from llguidance import LLMatcher, LLParserLimits
+from llguidance import LLMatcher, LLParserLimits, grammar_from
 
 _LIMITS: Final = LLParserLimits(
     initial_lexer_fuel=1_000_000, max_lexer_states=50_000, max_grammar_size=300_000, precompute_large_lexemes=False
@@ -23,7 +23,11 @@ def compiles(schema: dict[str, Any]) -> bool:
     return not refused
 
 
-def compiles_lark(grammar: str) -> bool:
-    """Whether llguidance takes the grammar."""
-    refused, _ = LLMatcher.validate_grammar_with_warnings(LLMatcher.grammar_from_lark(grammar), limits=_LIMITS)
+def compiles_grammar(text: str) -> bool:
+    """Whether llguidance takes the grammar, in Lark or in GBNF, which it turns into Lark first."""
+    try:
+        grammar = grammar_from("grammar", text)
+    except ValueError:
+        return False
+    refused, _ = LLMatcher.validate_grammar_with_warnings(grammar, limits=_LIMITS)
     return not refused

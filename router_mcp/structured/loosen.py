@@ -116,7 +116,7 @@ class _Loosener:
         """The pattern as the engine reads it, `None` where it has no form or says nothing."""
         node = parse(pattern)
         try:
-            if self.engine.reads_siblings:
+            if self.engine.patterns == "portable":
                 node = _without_looks(node)
                 return None if nullable(node) and not _anchored(node) else regex_emit.portable(node)
             whole = regex_emit.searched(_without_looks(node))
@@ -128,11 +128,11 @@ class _Loosener:
 
     def objects(self, made: dict[str, Any]) -> None:
         declared, required = made.get("properties", {}), set(made.get("required", ()))
-        if self.engine.closed_by_default and made.get("minProperties", 0) > len(declared):
+        if self.engine.closed and made.get("minProperties", 0) > len(declared):
             made.setdefault("additionalProperties", True)
         if "patternProperties" in made and "patternProperties" not in self.engine.keywords:
             others = [made.get("additionalProperties", True), *made.pop("patternProperties").values()]
-            made["additionalProperties"] = _simplified({"anyOf": others})
+            made["additionalProperties"] = _simplified({"anyOf": others}) or True
         if not required.issuperset(declared):  # llguidance counts properties only where none is optional
             made.pop("minProperties", None)
             made.pop("maxProperties", None)
@@ -197,8 +197,6 @@ def _anchored(node: Node) -> bool:
             return any(map(_anchored, items))
         case Repeat(inner, _, _):
             return _anchored(inner)
-        case Look():
-            return False
         case _:
             return isinstance(node, Edge)
 

@@ -40,7 +40,7 @@ class _Merger:
         if "anyOf" in schema:
             options = [made for option in schema["anyOf"] if (made := self.schema(option, inside)) is not False]
             if not any(option is True or option == {} for option in options):
-                parts.append({"anyOf": options} if options else False)
+                parts.append(options[0] if len(options) == 1 else {"anyOf": options} if options else False)
         parts.extend(self.schema(part, inside) for part in schema.get("allOf", ()))
         result: Schema = True
         for part in parts:

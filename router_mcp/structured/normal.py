@@ -33,10 +33,6 @@ class Normal:
     pointers: dict[int, str] = field(default_factory=dict)
     """Where each schema stood in the original, by its identity."""
 
-    def target(self, schema: dict[str, Any]) -> Schema:
-        """What the `$ref` of `schema` leads to."""
-        return self.defs[name_of(schema)]
-
 
 def name_of(schema: dict[str, Any]) -> str:
     """The name in `$defs` that the `$ref` of `schema` leads to."""

@@ -7,13 +7,16 @@ nearly all that schemas use) are separate questions about the same text, so they
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import re2
 
 from router_mcp.structured import regex_emit
 from router_mcp.structured.regex_parser import parse
 from router_mcp.structured.regex_syntax import Edge, Look, Node, PatternError, Sequence, steps
+
+MEMORY: Final = 3 * 2**20
+"""Bytes that RE2 may use for one pattern, its automaton included; it keeps the last 128 patterns."""
 
 
 class Searchable(Protocol):
@@ -74,6 +77,7 @@ def _anchored(look: Look) -> Node:
 def _re2(node: Node) -> Searchable:
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = MEMORY
     try:
         return re2.compile(regex_emit.re2(node), options)
     except re2.error as failed:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from router_mcp.domain import Choices, Constraint, Grammar, JsonSchema, Regex
 from router_mcp.errors import SchemaInvalidError
@@ -46,6 +46,8 @@ class Prepared:
     key: str
     """The same for the same constraint, in any process: name a constraint by it to quarantine it."""
     subject: Subject
+    compiled: dict[object, Any] = field(default_factory=dict, repr=False)
+    """What it was compiled to before, so that a schema in steady use is compiled once a runtime."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prepared) and self.key == other.key

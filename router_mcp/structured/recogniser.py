@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from router_mcp.structured.grammar_tree import Language
-from router_mcp.structured.limits import CHECK_STEPS
+from router_mcp.structured.limits import GRAMMAR_CHECK_STEPS
 from router_mcp.structured.regex_syntax import Chars
 
 Item: TypeAlias = tuple[int, int, int, int]
@@ -36,20 +36,16 @@ class _Earley:
 
     def run(self, text: str) -> bool:
         current = self.predicted(0, 0)
-        for position in range(len(text) + 1):
-            self.waiting.append({})
-            reading = self.close(current, position)
-            if position == len(text):
-                return any(item[0] == 0 and item[3] == 0 and self.ended(item) for item in reading)
-            point = ord(text[position])
+        for position, char in enumerate(text):
+            point = ord(char)
             current = [
                 (rule, alternative, done + 1, origin)
-                for rule, alternative, done, origin in reading
+                for rule, alternative, done, origin in self.close(current, position)
                 if self.reads(rule, alternative, done, point)
             ]
             if not current:
                 return False
-        return False
+        return any(item[0] == 0 and item[3] == 0 and self.ended(item) for item in self.close(current, len(text)))
 
     def predicted(self, rule: int, position: int) -> list[Item]:
         return [(rule, number, 0, position) for number in range(len(self.rules[rule]))]
@@ -68,11 +64,12 @@ class _Earley:
         """Everything that follows at this position; items waiting for a rule are noted on the way."""
         seen = set(items)
         todo = list(items)
-        waiting = self.waiting[position]
+        waiting: dict[int, list[Item]] = {}
+        self.waiting.append(waiting)
         while todo:
             followers = self.follow(todo.pop(), waiting, position)
             self.steps += 1 + len(followers)
-            if self.steps > CHECK_STEPS:
+            if self.steps > GRAMMAR_CHECK_STEPS:
                 raise TooManyStepsError
             for following in followers:
                 if following not in seen:

@@ -189,10 +189,9 @@ def _escaped(node: Node) -> Node:
             return Sequence(tuple(map(_escaped, items)))
         case Choice(items):
             return Choice(tuple(map(_escaped, items)))
-        case Repeat(inner, low, high):
-            return Repeat(_escaped(inner), low, high)
         case _:
-            raise PatternError("uses an anchor or a lookahead inside")
+            assert isinstance(node, Repeat)  # `whole` and `searched` leave no edge and no lookahead
+            return Repeat(_escaped(node.node), node.low, node.high)
 
 
 def _llama_point(point: int) -> str:
@@ -211,9 +210,8 @@ def _llama(node: Node) -> str:
             present = [option for option in options if option != Sequence(())]
             text = "|".join(map(_llama, present))
             return text if len(present) == len(options) else f"({text})?"
-        case Repeat(inner, low, high):
-            if nullable(inner):
-                raise PatternError("repeats what may be empty")
-            return _repeated(f"({_llama(inner)})", low, high, None, 1)[0]
         case _:
-            raise PatternError("uses an anchor or a lookahead inside")
+            assert isinstance(node, Repeat)
+            if nullable(node.node):
+                raise PatternError("repeats what may be empty")
+            return _repeated(f"({_llama(node.node)})", node.low, node.high, None, 1)[0]

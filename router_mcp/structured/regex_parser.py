@@ -22,7 +22,7 @@ from router_mcp.structured.regex_syntax import (
     union,
 )
 
-COUNT: Final = re.compile(r"\{(\d{1,9})(,(\d{0,9}))?\}")
+COUNT: Final = re.compile(r"\{(\d+)(,(\d*))?\}")
 PROPERTY: Final = re.compile(r"\{(?:(?:General_Category|gc|Script|sc)=)?(\w{1,40})\}")
 HEX: Final = re.compile(r"\{([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4})")
 TRAIL: Final = re.compile(r"\\u([dD][c-fC-F][0-9A-Fa-f]{2})")

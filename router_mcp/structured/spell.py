@@ -21,10 +21,39 @@ _UNTESTABLE: Final = re.compile(r'[\]\\"]|[^\x20-\x7e]')
 """Characters of a property name from which llama.cpp cannot build its rule for all other names."""
 
 
-def for_llguidance(normal: Normal) -> dict[str, Any]:
-    """2020-12 as it is, with llguidance's options; other engines ignore those."""
-    root = normal.root if isinstance(normal.root, dict) else {}
-    return _document(root, normal.defs) | {"x-guidance": dict(_OPTIONS)}
+def for_llguidance(normal: Normal, *, closed: bool = False) -> dict[str, Any]:
+    """2020-12 as it is, with llguidance's options; other engines ignore those.
+
+    `closed` leaves only declared properties in objects that do not say otherwise; the schema must be merged then.
+    """
+    spelled = _closed if closed else _as_it_is
+    root = spelled(normal.root) if isinstance(normal.root, dict) else {}
+    defs = {name: spelled(schema) for name, schema in normal.defs.items()}
+    return _document(root, defs) | {"x-guidance": dict(_OPTIONS)}
+
+
+def _as_it_is(schema: Any) -> Any:
+    return schema
+
+
+def _closed(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    made = dict(schema)
+    for keyword in ("anyOf", "prefixItems"):
+        if keyword in made:
+            made[keyword] = [_closed(inner) for inner in made[keyword]]
+    for keyword in ("items", "additionalProperties"):
+        if keyword in made:
+            made[keyword] = _closed(made[keyword])
+    for keyword in ("properties", "patternProperties"):
+        if keyword in made:
+            made[keyword] = {name: _closed(inner) for name, inner in made[keyword].items()}
+    if any(inner is not False for inner in made.get("properties", {}).values()) and "patternProperties" not in made:
+        missing = [name for name in made.get("required", ()) if name not in made["properties"]]
+        made["properties"] |= {name: made.get("additionalProperties", True) for name in missing}
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 def for_llama(normal: Normal) -> dict[str, Any]:

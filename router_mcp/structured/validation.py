@@ -91,6 +91,16 @@ def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Error
         yield ValidationError("pattern")
 
 
+def _properties(validator: Any, properties: dict[str, Any], instance: Any, _schema: Any) -> Errors:
+    """As jsonschema's, which forgets the place of a property whose schema is false."""
+    if isinstance(instance, dict):
+        for name, inner in properties.items():
+            if name in instance and inner is False:
+                yield ValidationError("properties", path=[name])
+            elif name in instance:
+                yield from validator.descend(instance[name], inner, path=name, schema_path=name)
+
+
 def _pattern_properties(validator: Any, patterns: dict[str, Any], instance: Any, _schema: Any) -> Errors:
     if isinstance(instance, dict):
         for pattern, inner in patterns.items():
@@ -175,6 +185,7 @@ def _leftover(validator: Any, inner: Any, value: Any, step: str | int, keyword: 
 
 _OWN: Final[dict[str, Keyword]] = {
     "pattern": _pattern,
+    "properties": _properties,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
     "enum": _enum,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from jsonschema.exceptions import ValidationError, relevance
+from jsonschema.exceptions import ValidationError
 
 from router_mcp.structured.document import escape
 from router_mcp.structured.limits import VIOLATION_CHARS
@@ -28,23 +28,28 @@ def shortened(text: str, most: int) -> str:
 
 
 def _closest(error: ValidationError) -> ValidationError:
-    """Of an anyOf or oneOf, the branch's error that is nearest to being right; other errors as they are."""
-    for _ in range(8):
-        if error.validator not in {"anyOf", "oneOf"} or not error.context:
-            return error
-        error = max(error.context, key=_depth)
+    """Of an anyOf or oneOf, what the alternative that was meant complains of; other errors as they are.
+
+    Meant is the one of the right type whose constants are met, as a discriminator is, and that lacks least.
+    """
+    while error.validator in {"anyOf", "oneOf"} and error.context:
+        alternatives: dict[Any, list[ValidationError]] = {}
+        for inner in error.context:
+            alternatives.setdefault(inner.relative_schema_path[0], []).append(inner)
+        error = min(alternatives.values(), key=_distance)[0]
     return error
 
 
-def _depth(error: ValidationError) -> tuple[int, Any]:
-    return len(error.absolute_path), relevance(error)
+def _distance(errors: list[ValidationError]) -> tuple[bool, bool, int]:
+    wrong_type = any(error.validator == "type" and not error.relative_path for error in errors)
+    return wrong_type, any(error.validator in {"const", "enum"} for error in errors), len(errors)
 
 
 def _must(error: ValidationError) -> str:
     keyword, asked = str(error.validator), error.validator_value
     if keyword in _WORDS:
         return _WORDS[keyword](asked, error.instance)
-    if keyword in {"additionalProperties", "unevaluatedProperties"}:
+    if keyword in {"additionalProperties", "unevaluatedProperties", "properties"}:
         return "is a property that is not allowed here; leave it out"
     if keyword in {"contains", "minContains", "maxContains"}:
         return "must hold the right number of items that match `contains`"
@@ -90,9 +95,7 @@ _WORDS: Final[dict[str, Callable[[Any, Any], str]]] = {
     "maxItems": _size("must have at most {} items"),
     "minProperties": _size("must have at least {} properties"),
     "maxProperties": _size("must have at most {} properties"),
-    "pattern": lambda asked, value: (
-        f"must match the regular expression {_quote(asked)}, which {_quote(value)} does not"
-    ),
+    "pattern": lambda asked, value: f"must match the pattern {_quote(asked)}, and {_quote(value)} does not",
     "format": lambda asked, value: f"must be a valid {_quote(asked)[1:-1]}, not {_quote(value)}",
     "uniqueItems": lambda _asked, _value: "must not hold the same item twice",
     "not": lambda asked, _value: f"must not match {_quote(asked)}",
@@ -100,6 +103,7 @@ _WORDS: Final[dict[str, Callable[[Any, Any], str]]] = {
     "anyOf": lambda _asked, _value: "must match one of the alternatives of anyOf",
     "dependentRequired": lambda asked, _value: f"lacks properties that others bring with them: {_quote(asked)}",
     "dependencies": lambda asked, _value: f"lacks properties that others bring with them: {_quote(asked)}",
+    "items": lambda _asked, _value: "has more items than are allowed",
     "unevaluatedItems": lambda _asked, _value: "is an item that is not allowed here; leave it out",
 }
 

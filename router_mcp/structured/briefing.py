@@ -77,15 +77,14 @@ def _without(schema: Any, dropped: frozenset[str]) -> Any:
 
 
 def _text(prepared: Prepared, room: int) -> str:
-    match prepared.constraint:
-        case Choices(options):
-            said = "Answer with exactly one of these, and nothing else:\n" + "\n".join(options)
-        case Regex(pattern):
-            said = f"Answer with a text that matches this regular expression as a whole, and nothing else:\n{pattern}"
-        case Grammar(text):
-            said = f"Answer with a sentence of this grammar, and nothing else:\n{text}"
-        case _:
-            said = _ONLY_JSON
+    constraint = prepared.constraint
+    if isinstance(constraint, Choices):
+        said = "Answer with exactly one of these, and nothing else:\n" + "\n".join(constraint.options)
+    elif isinstance(constraint, Regex):
+        said = f"Answer with a text that this regular expression matches whole, and nothing else:\n{constraint.pattern}"
+    else:
+        assert isinstance(constraint, Grammar)
+        said = f"Answer with a sentence of this grammar, and nothing else:\n{constraint.text}"
     return _fitting(said, room)
 
 
