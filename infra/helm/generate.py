@@ -27,6 +27,8 @@ COPIES: dict[str, tuple[str, ...]] = {
         f"configs/profiles/{name}.yaml": ("router-mcp/files/profiles",)
         for name in ("dev-cpu", "dev-gpu", "staging", "production")
     },
+    **{f"infra/observability/rules/{name}.yml": ("observability/files/rules",) for name in ("router", "vllm")},
+    **{f"infra/grafana/{name}.json": ("observability/files/dashboards",) for name in ("router", "vllm")},
 }
 MARK = "# -- "
 
@@ -95,7 +97,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
         text = (ROOT / source).read_text(encoding="utf-8")
         for folder in folders:
             yield CHARTS / folder / Path(source).name, text
-    for chart in ("vllm-runtime", "router-mcp"):
+    for chart in ("vllm-runtime", "router-mcp", "observability"):
         yield CHARTS / chart / "README.md", readme(CHARTS / chart)
 
 

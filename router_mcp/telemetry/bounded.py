@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from router_mcp.telemetry.light import LightSpan
 
 _log = logging.getLogger(__name__)
 
 
-class BoundedSpans(SpanProcessor):
+class BoundedSpans:
     """Batches spans for an exporter; at most `room` wait."""
 
     def __init__(self, exporter: SpanExporter, room: int) -> None:
@@ -30,22 +32,19 @@ class BoundedSpans(SpanProcessor):
         """Return how many spans were lost, by reason."""
         return {"queue_full": self._too_many, "export_failed": self._exporter.failed}
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Take no notice: spans count when they end."""
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queue a span, or count it as lost."""
-        if span.context is None or not span.context.trace_flags.sampled:
+    def take(self, span: LightSpan) -> None:
+        """Queue a span that ended, or count it as lost; one that was not sampled is neither."""
+        if not span.context.trace_flags.sampled:
             return
         if self._accepted - self._exporter.taken >= self._room:
             self._too_many += 1
             return
         self._accepted += 1
-        self._batches.on_end(span)
+        self._batches.on_end(cast("ReadableSpan", span))  # it looks at the context, and passes the span on
 
     def shutdown(self) -> None:
         """Send what waits, and end."""
-        self._batches.shutdown()
+        self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK leaves it without types
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what waits."""
@@ -67,7 +66,7 @@ class _Counting(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
-        result = self._exporter.export(spans)
+        result = self._exporter.export([span.readable() for span in cast("Sequence[LightSpan]", spans)])
         failing = result is not SpanExportResult.SUCCESS
         if failing:
             self.failed += len(spans)

@@ -47,12 +47,11 @@ def asked(started: AttemptStarted) -> Attributes:
         "gen_ai.request.temperature": call.temperature,
         "gen_ai.request.max_tokens": call.max_output_tokens,
         "gen_ai.request.stream": True,
-        "gen_ai.output.type": "json" if isinstance(call.constraint, JsonSchema) else "text",
         "router_mcp.request_id": call.request_id,
-        "router_mcp.task": started.task,
-        "router_mcp.runtime": call.endpoint.runtime,
         "router_mcp.attempt": started.attempt,
     }
+    if isinstance(call.constraint, JsonSchema):
+        attributes["gen_ai.output.type"] = "json"
     if call.seed is not None:
         attributes["gen_ai.request.seed"] = call.seed
     if call.stop:

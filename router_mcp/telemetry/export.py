@@ -23,10 +23,10 @@ from router_mcp.telemetry.tracing import Spans
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from router_mcp.telemetry.bounded import BoundedSpans
+    from router_mcp.telemetry.light import LightProvider
 
 EXPORTERS = ("none", "otlp", "console")
 LEAVE_S = 1.5
@@ -40,14 +40,17 @@ _QUEUE = 2048
 class Exports:
     """What the environment asked for, running."""
 
-    tracers: TracerProvider
+    tracers: LightProvider
     meters: MeterProvider | None
     spans: BoundedSpans
 
-    def listeners(self, *, content: bool) -> tuple[Telemetry, ...]:
-        """Return the telemetry of a router that goes out this way; with prompts and answers if `content`."""
-        measured = (ClientMetrics(self.meters),) if self.meters else ()
-        return (Spans(self.tracers, content=content), *measured)
+    def traces(self, *, content: bool) -> Telemetry:
+        """Return the telemetry that makes a router's spans; with prompts and answers if `content`."""
+        return Spans(self.tracers, content=content)
+
+    def measures(self) -> tuple[Telemetry, ...]:
+        """Return the telemetry that makes the client metrics, if they are wanted."""
+        return (ClientMetrics(self.meters),) if self.meters else ()
 
     def drops(self) -> Mapping[str, int]:
         """Return how many spans were lost, by reason."""
@@ -60,7 +63,7 @@ class Exports:
         thread.join(within_s)
 
     def _shutdown(self) -> None:
-        self.tracers.shutdown()
+        self.spans.shutdown()
         if self.meters is not None:
             self.meters.shutdown()
 
@@ -78,16 +81,16 @@ def make_exports(environ: Mapping[str, str], *, service: str, version: str) -> E
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see the module's docstring
 
     from router_mcp.telemetry.bounded import BoundedSpans  # noqa: PLC0415 - see the module's docstring
+    from router_mcp.telemetry.light import LightProvider  # noqa: PLC0415 - see the module's docstring
 
     names = {"service.version": version} | ({} if environ.get("OTEL_SERVICE_NAME") else {"service.name": service})
     resource = Resource.create(names)
     spans = BoundedSpans(_EXPORTERS[wanted](), _queue_size(environ))
-    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-    tracers.add_span_processor(spans)
+    sdk = TracerProvider(resource=resource, shutdown_on_exit=False)
     # Its own words come once a batch; BoundedSpans says it once.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     metered = wanted == "otlp" and environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none"
-    return Exports(tracers=tracers, meters=_meters(resource) if metered else None, spans=spans)
+    return Exports(tracers=LightProvider(sdk, spans), meters=_meters(resource) if metered else None, spans=spans)
 
 
 def _check_protocol(environ: Mapping[str, str]) -> None:

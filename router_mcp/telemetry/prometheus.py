@@ -47,6 +47,8 @@ class PrometheusMetrics:
         self._count_calls()
         self._count_attempts()
         self._reloads = self._counter("config_reloads", "Reloads of the policy.", "outcome")
+        for outcome in ("ok", "refused"):  # there from the start, for else the first would not count as an increase
+            self._reloads.labels(outcome)
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop was.", _LAG)
 
     def _count_calls(self) -> None:

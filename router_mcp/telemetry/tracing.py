@@ -28,7 +28,7 @@ from router_mcp.telemetry.base import (
     Refused,
     Repaired,
 )
-from router_mcp.telemetry.conventions import answered, asked, input_messages, output_messages
+from router_mcp.telemetry.conventions import Attributes, answered, asked, input_messages, output_messages
 
 _SECOND = 1_000_000_000
 _W3C = TraceContextTextMapPropagator()
@@ -72,7 +72,7 @@ class Spans:
             case AttemptEnded():
                 self._end(event)
             case Queued() if event.seconds >= WORTH_TELLING_S:
-                waited = {"router_mcp.runtime": event.runtime, "router_mcp.queue.wait_s": event.seconds}
+                waited: Attributes = {"router_mcp.runtime": event.runtime, "router_mcp.queue.wait_s": event.seconds}
                 trace.get_current_span().add_event("router_mcp.queued", waited)
             case FellBack():
                 moved = {"router_mcp.from": event.model, "router_mcp.to": event.to, "error.type": event.reason}

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no stubs
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
-from cloudcoil.models.prometheus_operator.v1 import PodMonitor, ServiceMonitor
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule, ServiceMonitor
 from pydantic import BaseModel, ValidationError
 
 from tests.infra.charts import Manifest, pod_specs
@@ -20,6 +20,7 @@ VERSIONS = ("1.31", "1.34", "1.37")
 MODELS: dict[str, type[BaseModel]] = {
     "ScaledObject": ScaledObject,
     "PodMonitor": PodMonitor,
+    "PrometheusRule": PrometheusRule,
     "ServiceMonitor": ServiceMonitor,
 }
 SCHEMAS = {

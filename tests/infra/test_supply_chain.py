@@ -49,11 +49,11 @@ def test_a_licence_that_is_not_allowed_and_an_idle_exception_are_both_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "exceptions.yaml"
-    file.write_text("licences: {fqdn: {licence: GPL, reason: x}, gone: {licence: MIT, reason: x}}\nadvisories:\n")
+    file.write_text("licences: {tqdm: {licence: GPL, reason: x}, gone: {licence: MIT, reason: x}}\nadvisories:\n")
     monkeypatch.setattr(audit, "EXCEPTIONS", file)
     said = "\n".join(audit.licence_problems())
     assert "certifi is under 'Mozilla Public License 2.0 (MPL 2.0)'" in said
-    assert "fqdn is under 'MPL-2.0'" in said
+    assert "tqdm is under 'MPL-2.0 AND MIT'" in said
     assert "gone has an exception, but nothing needs it" in said
 
 
@@ -73,6 +73,9 @@ def test_the_bill_of_materials_names_every_package_with_its_version(tmp_path: Pa
     }
     assert sbom["bomFormat"] == "CycloneDX"
     assert {name: found.version for name, found in audit.runtime().items()}.items() <= listed.items()
+    assert sbom["metadata"]["component"]["name"] == "router-mcp"
+    needs = {each["ref"].split("==")[0]: each.get("dependsOn", []) for each in sbom["dependencies"]}
+    assert f"pydantic=={listed['pydantic']}" in needs["router-mcp"]
 
 
 def test_an_advisory_is_passed_over_only_until_its_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
