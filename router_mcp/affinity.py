@@ -28,6 +28,11 @@ def prefix_key(tenant: str | None, system: str | None, prompt: str, history: Seq
     return blake2b(f"{tenant or ''}\0{head}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def is_settled(system: str | None, opening: str) -> bool:
+    """Tell whether every call that begins so has the same key, whatever follows."""
+    return len((system or "")[:PREFIX_CHARS]) + len(opening[:PREFIX_CHARS]) >= PREFIX_CHARS
+
+
 def order(endpoints: Sequence[Endpoint], key: bytes, running: Callable[[Endpoint], int]) -> tuple[Endpoint, ...]:
     """Return the replicas in the order in which to try them for this prompt."""
     if len(endpoints) <= 1:

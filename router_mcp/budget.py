@@ -16,6 +16,9 @@ class Budget:
     started: float
     deadline: float
     inter_token_s: float
+    """Silence within an answer after which the next candidate is asked; shorter in a call that was shortened."""
+    silence_s: float
+    """Silence that is held against an endpoint: what the policy says, whatever the caller had time for."""
 
     def remaining(self, now: float) -> float:
         """Return the seconds left, never negative."""
@@ -33,4 +36,5 @@ class Budget:
 def make_budget(*, now: float, policy_s: float, asked_s: float | None, inter_token_s: float) -> Budget:
     """Make the budget of a call; the caller may only shorten what the policy allows."""
     seconds = policy_s if asked_s is None else max(0.0, min(policy_s, asked_s))
-    return Budget(started=now, deadline=now + seconds, inter_token_s=inter_token_s)
+    part = seconds / policy_s if policy_s else 1.0
+    return Budget(started=now, deadline=now + seconds, inter_token_s=inter_token_s * part, silence_s=inter_token_s)

@@ -160,6 +160,10 @@ class Probe:
     """A counter that moves while tokens are processed; `None` when it does not say."""
     loaded: frozenset[str] | None = None
     """Models in memory; `None` when the runtime does not load on demand."""
+    prefix_queried: int | None = None
+    """Prompt tokens that were ever looked for in the prefix cache; `None` when it does not count them."""
+    prefix_hit: int | None = None
+    """Those that were found there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

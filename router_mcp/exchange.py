@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from router_mcp import structured
 from router_mcp.domain import Completion, Endpoint
 from router_mcp.errors import AttemptError, OutputInvalidError
 from router_mcp.health import HealthBoard
 from router_mcp.policy import Step
 from router_mcp.pulse import Pulse
 from router_mcp.record import CallRecord
-from router_mcp.render import render
+from router_mcp.render import SaltOf, render
 from router_mcp.stream import Stream
-from router_mcp.structured import Compiled, Degeneration, check, compile_for, repair_messages
 from router_mcp.telemetry.base import AttemptEnded, AttemptStarted, FirstToken, Telemetry
 
 
@@ -22,20 +22,20 @@ class Exchange:
     """Talks to models for the router; a served call is told to the health board here, a failed one by the router."""
 
     def __init__(
-        self, board: HealthBoard, pulse: Pulse, telemetry: Telemetry, clock: Callable[[], float], salt_secret: str
+        self, board: HealthBoard, pulse: Pulse, telemetry: Telemetry, clock: Callable[[], float], salt_of: SaltOf
     ) -> None:
         self._board = board
         self._pulse = pulse
         self._telemetry = telemetry
         self._now = clock
-        self._salt_secret = salt_secret
+        self._salt_of = salt_of
 
     async def run(self, record: CallRecord, step: Step, endpoint: Endpoint, share: int) -> tuple[Completion, Any]:
         """Make one call and judge its answer; return both."""
         kind = record.policy.runtimes[step.runtime].kind
-        compiled = compile_for(kind, record.prepared) if record.prepared else None
+        compiled = structured.compile_for(kind, record.prepared) if record.prepared else None
         begun = self._now()
-        call = render(record, step, endpoint, compiled, self._salt_secret)
+        call = render(record, step, endpoint, compiled, self._salt_of)
         attempt = len(record.attempts) + 1
         started = AttemptStarted(call=call, model=step.model, kind=kind, task=record.task, attempt=attempt)
         started = replace(started, call=replace(call, traceparent=self._telemetry.started(started) or call.traceparent))
@@ -70,7 +70,7 @@ class Exchange:
                 limit=record.budget.first_token_by(begun, share),
                 attention=record.attention,
                 listening=listening,
-                degenerate=Degeneration().feed if record.prepared else None,
+                degenerate=structured.Degeneration().feed if record.prepared else None,
             )
             completion: Completion | None = None
             try:
@@ -87,14 +87,14 @@ class Exchange:
         return completion
 
     @staticmethod
-    def _judge(record: CallRecord, compiled: Compiled | None, completion: Completion) -> Any:
+    def _judge(record: CallRecord, compiled: structured.Compiled | None, completion: Completion) -> Any:
         """Return the data of a structured answer, or raise what is wrong with it and prepare its repair."""
         if record.prepared is None or compiled is None:
             if not completion.text:
                 raise OutputInvalidError("The model ended its answer without a word. Word the prompt otherwise.")
             return None
         try:
-            return check(record.prepared, compiled, completion.text, completion.finish_reason)
+            return structured.check(record.prepared, compiled, completion.text, completion.finish_reason)
         except OutputInvalidError as error:
-            record.repair = repair_messages(record.prepared, completion.text, error)
+            record.repair = structured.repair_messages(record.prepared, completion.text, error)
             raise

@@ -7,25 +7,17 @@ again, then the full, then those in their breaker's window, then the demoted. De
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from router_mcp import tokens
 from router_mcp.config.base import nearest
 from router_mcp.config.policy_file import PolicyFile
-from router_mcp.domain import (
-    Capabilities,
-    Choices,
-    Constraint,
-    Endpoint,
-    GenerateRequest,
-    Grammar,
-    JsonSchema,
-    Regex,
-    State,
-)
+from router_mcp.domain import Capabilities, Endpoint, GenerateRequest, State
 from router_mcp.errors import InvalidArgumentsError, UnknownTaskError, WrongServerError
+from router_mcp.fit import Facts, Skipped, unfit
 from router_mcp.health import WELL, Standing
+from router_mcp.rollout import NO_ROLLOUTS, Rollout
 
 MAX_QUOTED = 80
 """Characters of a caller's own text that an error repeats."""
@@ -35,25 +27,6 @@ DOUBTFUL = 2
 """The rank of a replica that failed lately; those of demoted ones are higher."""
 REPLICA_TRIES = 3
 """Replicas of one model that one call may try before it moves to another model."""
-
-_CAPABILITY: dict[type[Constraint], str] = {
-    JsonSchema: "json_schema",
-    Choices: "choices",
-    Regex: "regex",
-    Grammar: "grammar",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What of a call decides its route."""
-
-    task: str
-    model: str | None = None
-    """A pinned model: then nothing else is tried."""
-    constraint: type[Constraint] | None = None
-    input_tokens: Callable[[int], int | None]
-    """Told a window, returns how many tokens the prompt has when it exceeds it, else `None`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +39,8 @@ class Step:
     state: State
     reason: str
     rank: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A model that cannot serve this call, and why."""
-
-    model: str
-    code: str
-    reason: str
+    canary: bool = False
+    """Whether it is a candidate, whose refusals of any kind are not the last word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +94,14 @@ def facts_of(request: GenerateRequest, task: str, input_tokens: int | None = Non
         return input_tokens if input_tokens >= window else None
 
     constraint = type(request.constraint) if request.constraint else None
-    return Facts(task=task, model=request.model, constraint=constraint, input_tokens=beyond)
+    return Facts(
+        task=task,
+        model=request.model,
+        constraint=constraint,
+        input_tokens=beyond,
+        tenant=request.tenant,
+        picked=lambda rollout: rollout.picks(request),
+    )
 
 
 def make_plan(
@@ -136,16 +109,16 @@ def make_plan(
     facts: Facts,
     capabilities: Callable[[str], Capabilities],
     standing: Callable[[Endpoint, str], Standing],
+    rollouts: Mapping[str, Rollout] = NO_ROLLOUTS,
 ) -> Plan:
     """Return the ordered plan for a call; raise when the pinned model is not in the catalog."""
     steps: list[Step] = []
     skipped: list[Skipped] = []
-    models = _models(policy, facts)
-    for position, model in enumerate(models):
-        if reason := _unfit(policy, facts, model, capabilities(policy.models[model].runtime)):
+    for model, role, canary in _candidates(policy, facts, rollouts):
+        if reason := unfit(policy, facts, model, capabilities):
             skipped.append(reason)
             continue
-        steps.extend(_groups(policy, model, _role(facts, position), standing))
+        steps.extend(replace(step, canary=canary) for step in _groups(policy, model, role, standing))
     steps.sort(key=lambda step: step.rank)
     return Plan(task=facts.task, steps=tuple(steps), skipped=tuple(skipped))
 
@@ -159,24 +132,23 @@ def _models(policy: PolicyFile, facts: Facts) -> tuple[str, ...]:
     return (facts.model,)
 
 
+def _candidates(policy: PolicyFile, facts: Facts, rollouts: Mapping[str, Rollout]) -> Iterator[tuple[str, str, bool]]:
+    """Yield models in order, each with its role, and whether it is a canary; one comes just before its model."""
+    for position, model in enumerate(_models(policy, facts)):
+        role = _role(facts, position)
+        rollout = rollouts.get(model) if facts.model is None else None
+        if rollout and not rollout.shadow:
+            if facts.picked(rollout):
+                yield rollout.candidate, f"canary of {model}, for {rollout.share:.0%} of calls", True
+            else:
+                role += f"; {rollout.share:.0%} of calls try its canary first"
+        yield model, role, False
+
+
 def _role(facts: Facts, position: int) -> str:
     if facts.model is not None:
         return "pinned by the caller"
     return "primary of the task" if position == 0 else f"fallback {position} of the task"
-
-
-def _unfit(policy: PolicyFile, facts: Facts, model: str, capabilities: Capabilities) -> Skipped | None:
-    window = policy.models[model].context_window
-    too_many = facts.input_tokens(window)
-    if too_many is not None:
-        reason = f"the prompt has at least {too_many} tokens and {model} takes {window}, the answer included"
-        return Skipped(model=model, code="context_too_long", reason=reason)
-    if facts.constraint is not None:
-        wanted = _CAPABILITY[facts.constraint]
-        if not getattr(capabilities, wanted):
-            reason = f"{policy.runtime_of(model).kind} cannot enforce a {wanted} constraint"
-            return Skipped(model=model, code="unsupported_constraint", reason=reason)
-    return None
 
 
 def _groups(policy: PolicyFile, model: str, role: str, standing: Callable[[Endpoint, str], Standing]) -> list[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from router_mcp.budget import Budget
 from router_mcp.config.policy_file import PolicyFile
@@ -21,7 +22,9 @@ from router_mcp.errors import AttemptError
 from router_mcp.fleet import Fleet
 from router_mcp.policy import Plan, Step
 from router_mcp.stream import Attention
-from router_mcp.structured import Prepared
+
+if TYPE_CHECKING:
+    from router_mcp.structured import Prepared
 
 NOT_SENT = frozenset({"queue_full", "stood_back"})
 """Outcomes of attempts that never reached a runtime."""
@@ -88,9 +91,12 @@ class CallRecord:
         if self.request.model is not None:
             return ()
         before = self.policy.tasks[self.task].models
+        canaries = {step.model for step in self.plan.steps if step.canary}
         tried = [attempt.model for attempt in self.attempts] + [skip.model for skip in self.plan.skipped]
-        ahead = before[: before.index(model)]
-        return tuple(name for name in before if name != model and (name in tried or name in ahead))
+        # A canary stands before the model that it may replace, and never before another.
+        planned = dict.fromkeys([*(name for name in tried if name in canaries), *before])
+        ahead = before[: before.index(model)] if model in before else ()
+        return tuple(name for name in planned if name != model and (name in tried or name in ahead))
 
     def receipt(self, now: float) -> Receipt:
         """Return how the call came about so far."""

@@ -37,13 +37,12 @@ class Reloader:
         """Watch until cancelled. Editors replace files and Kubernetes swaps links: both are seen."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            fingerprint = self._fingerprint()
-            if fingerprint != self._seen:
-                self._seen = fingerprint
+            if self._fingerprint() != self._seen:
                 self.reload()
 
     def reload(self) -> bool:
         """Read the file now (SIGHUP does this) and tell whether it is in force."""
+        self._seen = self._fingerprint()
         try:
             policy = self._load(self._path)
         except ConfigError as error:

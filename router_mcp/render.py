@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from router_mcp import prompt
+from collections.abc import Callable
+from typing import TypeAlias
+
+from router_mcp import prompt, structured
 from router_mcp.domain import Call, Endpoint
 from router_mcp.policy import Step
 from router_mcp.record import CallRecord
-from router_mcp.structured import Compiled, instructions
-from router_mcp.tenancy import cache_salt
 
+SaltOf: TypeAlias = Callable[[str | None], str | None]
+"""Returns the cache salt that a tenant's calls have now."""
 INSTRUCTION_SHARE = 4
 """A schema in the prompt may take one part in this many of a model's context window."""
 
 
-def render(record: CallRecord, step: Step, endpoint: Endpoint, compiled: Compiled | None, salt_secret: str) -> Call:
+def render(
+    record: CallRecord, step: Step, endpoint: Endpoint, compiled: structured.Compiled | None, salt_of: SaltOf
+) -> Call:
     """Return what to send to one model for this call."""
     request, policy = record.request, record.policy
     window = policy.models[step.model].context_window
-    shape = instructions(record.prepared, window // INSTRUCTION_SHARE) if record.prepared else ""
+    shape = structured.instructions(record.prepared, window // INSTRUCTION_SHARE) if record.prepared else ""
     messages = prompt.turns(
         family=policy.family(step.model),
         prompt=request.prompt,
@@ -38,6 +43,6 @@ def render(record: CallRecord, step: Step, endpoint: Endpoint, compiled: Compile
         stop=() if compiled else request.stop,
         seed=request.seed,
         constraint=compiled.constraint if compiled else None,
-        cache_salt=cache_salt(salt_secret, request.tenant) if request.tenant else None,
+        cache_salt=salt_of(request.tenant),
         traceparent=request.traceparent,
     )

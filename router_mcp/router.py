@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import anyio
 
-from router_mcp import affinity
+from router_mcp import affinity, structured
 from router_mcp.admission import AdmissionBook, limits_of
 from router_mcp.budget import make_budget
 from router_mcp.config.policy_file import PolicyFile
@@ -21,13 +22,13 @@ from router_mcp.errors import AttemptError, OutputInvalidError, QueueFullError, 
 from router_mcp.exchange import Exchange
 from router_mcp.fleet import Fleet
 from router_mcp.health import HealthBoard
+from router_mcp.orders import OrderBook
 from router_mcp.policy import Plan, Step, facts_of, make_plan, output_limit, rank_of, task_of, temperature_of
 from router_mcp.pulse import Pulse
 from router_mcp.record import CallRecord, refused_receipt
 from router_mcp.stream import Attention
-from router_mcp.structured import Preparer
 from router_mcp.telemetry.base import Answered, Cancelled, FellBack, Queued, Refused, Reloaded, Repaired, Telemetry
-from router_mcp.verdict import again, shares, verdict
+from router_mcp.verdict import again, shares, verdict, why_not_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class Settings:
     new_id: Callable[[], str]
     fleet_of: Callable[[PolicyFile], Fleet]
     """Makes or keeps the adapters that a policy needs."""
-    salt_secret: str = ""
+    orders: OrderBook = field(default_factory=OrderBook)
+    """What operators ordered: tenants' epochs and canaries."""
 
 
 class Router:
@@ -52,10 +54,14 @@ class Router:
         self.telemetry = telemetry
         self._settings = settings
         self._now = settings.clock
-        self._preparer = Preparer()
+        self.orders = settings.orders
         self.pulse = Pulse(settings.clock)
-        self._exchange = Exchange(board, self.pulse, telemetry, settings.clock, settings.salt_secret)
+        self._exchange = Exchange(board, self.pulse, telemetry, settings.clock, self.orders.salt)
         self._take(policy)
+
+    @cached_property
+    def _preparer(self) -> structured.Preparer:
+        return structured.Preparer()  # not before the first constraint, whose engines take 0.1 s to import
 
     def _take(self, policy: PolicyFile) -> None:
         self.fleet = self._settings.fleet_of(policy)
@@ -104,6 +110,7 @@ class Router:
             facts_of(request, task, input_tokens),
             lambda runtime: fleet.runtimes[runtime].capabilities,
             lambda endpoint, model: self.board.standing(endpoint, model, now),
+            self.orders.rollouts(fleet.policy),
         )
 
     def _admit(self, request: GenerateRequest, request_id: str, attention: Attention) -> CallRecord:
@@ -133,12 +140,13 @@ class Router:
     async def _serve(self, record: CallRecord) -> GenerateResult:
         """Try the plan's steps in order until one serves. The only fallback loop."""
         route = deque(record.plan.steps)
+        self._tell_first(record)
         while route and record.budget.remaining(self._now()) > 0:
             step = route.popleft()
             try:
                 return await self._attempt(record, step, shares(step, route))
             except AttemptError as failure:
-                if not failure.try_next:
+                if not (failure.try_next or step.canary):
                     raise
                 first, last = again(record, step, failure)
                 route.extendleft(reversed(first))
@@ -186,6 +194,16 @@ class Router:
             self.telemetry.tell(Queued(runtime=step.runtime, model=step.model, seconds=waited))
         message = f"{step.runtime} had no free slot within {self._now() - started:.1f} s."
         raise QueueFullError(message, retry_after_s=self.book.retry_after_s(step.runtime))
+
+    def _tell_first(self, record: CallRecord) -> None:
+        """Let those who watch know when a call begins with a fallback, because its primary is down or does not fit."""
+        if record.request.model is not None:
+            return
+        primary = record.policy.tasks[record.task].models[0]
+        first = next((step.model for step in record.plan.steps if not step.canary), primary)
+        if first != primary:
+            reason = why_not_first(record.plan, primary)
+            self.telemetry.tell(FellBack(task=record.task, model=primary, to=first, reason=reason))
 
     def _tell_next(self, record: CallRecord, step: Step, failure: AttemptError, route: Sequence[Step]) -> None:
         """Let those who watch know where the call goes now."""

@@ -6,6 +6,7 @@ is broken.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,10 +17,12 @@ from router_mcp.errors import (
     DeadlineError,
     NoRuntimeError,
     OutputInvalidError,
+    RejectedError,
     RouterError,
     StoodBackError,
     UnsupportedConstraintError,
 )
+from router_mcp.health import WELL
 from router_mcp.policy import DOUBTFUL, REPLICA_TRIES, Plan, Step
 from router_mcp.record import NOT_SENT, CallRecord
 
@@ -36,10 +39,18 @@ def shares(step: Step, route: Iterable[Step]) -> int:
     A step that is itself in doubt shares with all that are left. A second replica counts as a candidate of its
     own, and further ones do not: the more there are, the less likely it is that all are needed.
     """
-    rest = [each for each in route if each.rank < DOUBTFUL or step.rank >= DOUBTFUL]
-    others = {each.model: min(len(each.endpoints), 2) for each in rest}
-    others.pop(step.model, None)
-    return min(len(step.endpoints), 2) + sum(others.values())
+    replicas = Counter({step.model: len(step.endpoints)})
+    for each in route:
+        if each.rank < DOUBTFUL or step.rank >= DOUBTFUL:
+            replicas[each.model] += len(each.endpoints)
+    return sum(min(count, 2) for count in replicas.values())
+
+
+def why_not_first(plan: Plan, primary: str) -> str:
+    """Return in one word why a plan does not begin with the task's primary: what it lacks, or its state."""
+    skipped = next((skip.code for skip in plan.skipped if skip.model == primary), None)
+    state = next((step.state for step in plan.steps if step.model == primary), "unknown")
+    return skipped or ("overloaded" if state in WELL else state)
 
 
 def again(record: CallRecord, step: Step, failure: AttemptError) -> tuple[list[Step], list[Step]]:
@@ -92,6 +103,8 @@ def _nothing_fits(plan: Plan) -> RouterError:
     why = "; ".join(skip.reason for skip in plan.skipped)
     if any(skip.code == "context_too_long" for skip in plan.skipped):
         return ContextTooLongError(f"The prompt is too long for task {plan.task!r}: {why}. Shorten or split it.")
+    if any(skip.code == "rejected" for skip in plan.skipped):
+        return RejectedError(f"No model of task {plan.task!r} is for this caller: {why}. Use a task with one that is.")
     remedy = "Use json_schema, choices or regex, or a task with a model that can."
     return UnsupportedConstraintError(f"No model of task {plan.task!r} can enforce this: {why}. {remedy}")
 

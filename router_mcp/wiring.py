@@ -10,6 +10,8 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -19,9 +21,11 @@ from router_mcp.admission import AdmissionBook
 from router_mcp.config.policy_file import PolicyFile, RuntimeConfig
 from router_mcp.fleet import Fleet
 from router_mcp.health import HealthBoard
+from router_mcp.orders import OrderBook
 from router_mcp.router import Router, Settings
 from router_mcp.runtimes.base import Runtime
-from router_mcp.runtimes.wire import make_client, make_transport
+from router_mcp.runtimes.late import LateRuntime, LateRuntimes
+from router_mcp.state.directory import state_directory
 from router_mcp.telemetry.base import Listeners, Telemetry
 
 MakeRuntime: TypeAlias = Callable[[str, PolicyFile], Runtime]
@@ -34,6 +38,8 @@ class Outside:
 
     environ: Mapping[str, str]
     clock: Callable[[], float] = anyio.current_time
+    wall: Callable[[], float] = lambda: datetime.now(UTC).timestamp()
+    """The clock that processes share, in seconds."""
     new_id: Callable[[], str] = lambda: uuid4().hex
     make_runtime: MakeRuntime | None = None
 
@@ -44,43 +50,52 @@ async def open_router(
 ) -> AsyncGenerator[Router]:
     """Yield a router for a policy, and close every connection and child process at the end.
 
-    Nothing is sent before the first call. Run `Prober(router).run()` beside it to have endpoints watched.
+    Nothing is sent before the first call. Run `Prober(router).run()` beside it to have endpoints watched, and
+    `Follower(router).run()` to have operators' orders followed while it is open.
     """
     outside = outside or Outside(environ=os.environ)
     adapters = Adapters(outside)
-    settings = Settings(
-        clock=outside.clock,
-        new_id=outside.new_id,
-        fleet_of=adapters.fleet,
-        salt_secret=outside.environ.get("ROUTER_MCP_SALT_SECRET", ""),
-    )
+    secret = outside.environ.get("ROUTER_MCP_SALT_SECRET", "")
+    orders = OrderBook(state_directory(outside.environ), secret, outside.wall)
+    settings = Settings(clock=outside.clock, new_id=outside.new_id, fleet_of=adapters.fleet, orders=orders)
     board, book = HealthBoard(policy.health), AdmissionBook(outside.clock)
+    listeners = Listeners((orders.watch,) if telemetry is None else (telemetry, orders.watch))
+    router = Router(policy, board, book, listeners, settings)
     try:
-        yield Router(policy, board, book, telemetry or Listeners(), settings)
+        yield router
     finally:
+        orders.write_counts(router.fleet.policy.rollout.window)
         with anyio.CancelScope(shield=True):
             await adapters.aclose()
 
 
 class Adapters:
-    """Makes the adapters of a policy; a reload keeps those whose configuration it leaves alone."""
+    """Makes the adapters of a policy; a reload keeps those whose configuration it leaves alone, under whatever name.
+
+    So when a canary and its model change places, warm connections and loaded models move along.
+    """
 
     def __init__(self, outside: Outside) -> None:
         self._make = outside.make_runtime or (lambda name, policy: make_runtime(name, policy, outside.environ))
-        self._made: dict[str, tuple[object, Runtime]] = {}
-        self._retired: list[Runtime] = []
+        self._made: dict[str, tuple[object, LateRuntime]] = {}
+        self._retired: list[LateRuntime] = []
 
     def fleet(self, policy: PolicyFile) -> Fleet:
         """Return the fleet of a policy."""
-        for name, config in policy.runtimes.items():
+        wanted = {
+            name: (config, policy.timeouts.connect, _window(policy, name)) for name, config in policy.runtimes.items()
+        }
+        left = [made for name, made in self._made.items() if name not in wanted or made[0] != wanted[name]]
+        for name, essence in wanted.items():
             made = self._made.get(name)
-            essence = (config, policy.timeouts.connect, _window(policy, name))
             if made is None or made[0] != essence:
-                self._made[name] = (essence, self._make(name, policy))
-                self._retired.extend([made[1]] if made else [])
-        for name in self._made.keys() - policy.runtimes.keys():
-            self._retired.append(self._made.pop(name)[1])
-        return Fleet(policy, {name: self._made[name][1] for name in policy.runtimes})
+                moved = next((each for each in left if each[0] == essence), None)
+                if moved is not None:
+                    left.remove(moved)
+                self._made[name] = moved or (essence, LateRuntime(partial(self._make, name, policy)))
+        self._made = {name: self._made[name] for name in wanted}
+        self._retired.extend(runtime for _, runtime in left)
+        return Fleet(policy, LateRuntimes({name: made[1] for name, made in self._made.items()}))
 
     async def aclose(self) -> None:
         """Close what was made, also what reloads replaced: a call may have been using it until now."""
@@ -95,7 +110,10 @@ def make_runtime(name: str, policy: PolicyFile, environ: Mapping[str, str]) -> R
     if config.kind == "embedded":
         from router_mcp.runtimes.embedded import EmbeddedRuntime  # noqa: PLC0415 - see the docstring
 
-        return EmbeddedRuntime(config, context_window=_window(policy, name))
+        window, patience = _window(policy, name), policy.health.timeout
+        return EmbeddedRuntime(config, context_window=window, probe_timeout_s=patience)
+    from router_mcp.runtimes.wire import make_client, make_transport  # noqa: PLC0415 - see `runtimes.late`
+
     transport = make_transport(connect_s=connect_s, verify=_uses_tls(config))
     if config.kind == "ollama":
         from router_mcp.runtimes.ollama import OllamaRuntime  # noqa: PLC0415 - see the docstring

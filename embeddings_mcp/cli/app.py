@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from embeddings_mcp.cli import config, demo, embed, rank, serve, status
-from router_mcp.cli.terminal import complain
+from router_mcp.cli.commands import command_line
 from router_mcp.errors import ConfigError, InvalidArgumentsError, RouterError
 
-app = typer.Typer(
-    name="embeddings-mcp",
-    help="An MCP server for vectors and rankings from your own embedding models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serve.serve)
-app.command("embed")(embed.embed)
-app.command("rank")(rank.rank)
-app.command("status")(status.status)
-app.command("demo")(demo.demo)
-app.add_typer(config.app, name="config")
+ABOUT = "An MCP server for vectors and rankings from your own embedding models."
+COMMANDS = {
+    "serve": "embeddings_mcp.cli.serve:serve",
+    "embed": "embeddings_mcp.cli.embed:embed",
+    "rank": "embeddings_mcp.cli.rank:rank",
+    "status": "embeddings_mcp.cli.status:status",
+    "config": "embeddings_mcp.cli.config:app",
+    "demo": "embeddings_mcp.cli.demo:demo",
+}
 
 
 def main() -> None:
     """Run the command line; an anticipated failure is a sentence on stderr, never a traceback."""
     try:
-        app()
+        command_line("embeddings-mcp", ABOUT, COMMANDS, asked=sys.argv[1] if sys.argv[1:] else None)()
     except RouterError as error:
-        complain(str(error))
+        from router_mcp.cli.terminal import report_failure  # noqa: PLC0415 - rich, which no server needs
+
+        report_failure(error)
         sys.exit(2 if isinstance(error, ConfigError | InvalidArgumentsError) else 1)
     except BrokenPipeError:  # `embeddings-mcp … | head`
         sys.exit(1)

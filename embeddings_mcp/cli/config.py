@@ -10,7 +10,9 @@ import typer
 from embeddings_mcp.cli.session import ConfigOption
 from embeddings_mcp.config import default_path, load_config
 from embeddings_mcp.config.file import json_schema
-from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.cli.checking import report_flaws, report_good
+from router_mcp.cli.session import JsonOption
+from router_mcp.cli.terminal import print_json
 
 app = typer.Typer(help="Check, show and describe the configuration.", no_args_is_help=True)
 
@@ -18,12 +20,14 @@ app = typer.Typer(help="Check, show and describe the configuration.", no_args_is
 @app.command()
 def check(
     path: Annotated[Path | None, typer.Argument(help="The file. Default: the one in force.")] = None,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Say whether a configuration is right; exit 2 with file:line, key and remedy for everything that is not."""
     where = path or config or default_path()
-    file = load_config(where)
-    stderr().print(f"{where}: good. {len(file.models)} models, {len(file.backends)} backends.", soft_wrap=True)
+    with report_flaws(where, as_json=as_json):
+        file = load_config(where)
+    report_good(where, {"models": len(file.models), "backends": len(file.backends)}, as_json=as_json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import anyio
 import typer
 
 from embeddings_mcp.cli.session import ConfigOption
+from router_mcp.cli.imports import uncollected
 
 
 class Transport(StrEnum):
@@ -35,7 +36,11 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Serve the embedding tools to MCP clients until stdin ends or a signal comes."""
-    from embeddings_mcp.edge.serve import ServeOptions, serve_embeddings  # noqa: PLC0415 - mcp takes a second to import
+    with uncollected():
+        from embeddings_mcp.edge.serve import (  # noqa: PLC0415 - mcp takes a second to import
+            ServeOptions,
+            serve_embeddings,
+        )
 
     options = ServeOptions(
         transport=transport.value,

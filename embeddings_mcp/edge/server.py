@@ -29,6 +29,7 @@ from embeddings_mcp.request import MAX_TEXTS
 from router_mcp.edge.arguments import StrictTool, strict_tool
 from router_mcp.edge.progress import heartbeats
 from router_mcp.edge.tasks import Tasks
+from router_mcp.edge.tenant import tenant_of
 from router_mcp.edge.trace import current_traceparent
 
 INSTRUCTIONS = (
@@ -94,7 +95,7 @@ class Tools:
             input_type=input_type,
             dimensions=dimensions,
             truncate=truncate,
-            tenant=tenant,
+            tenant=tenant_of(ctx, tenant),
             traceparent=current_traceparent(),
         )
         doing = Doing(len(texts))
@@ -122,7 +123,7 @@ class Tools:
             top_k=top_k,
             model=model,
             truncate=truncate,
-            tenant=tenant,
+            tenant=tenant_of(ctx, tenant),
             traceparent=current_traceparent(),
         )
         doing = Doing(len(texts))

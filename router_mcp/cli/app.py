@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from router_mcp.cli import config, demo, generate, route, serve, status
-from router_mcp.cli.terminal import complain
+from router_mcp.cli.commands import command_line
 from router_mcp.errors import ConfigError, InvalidArgumentsError, RouterError, SchemaInvalidError, UnknownTaskError
 
-app = typer.Typer(
-    name="router-mcp",
-    help="One MCP server in front of your own models: tasks are routed to vLLM and Ollama by policy.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serve.serve)
-app.command("generate")(generate.generate)
-app.command("structured")(generate.structured)
-app.command("route")(route.route)
-app.command("status")(status.status)
-app.command("demo")(demo.demo)
-app.add_typer(config.app, name="config")
-
+ABOUT = "One MCP server in front of your own models: tasks are routed to vLLM and Ollama by policy."
+COMMANDS = {
+    "serve": "router_mcp.cli.serve:serve",
+    "generate": "router_mcp.cli.generate:generate",
+    "structured": "router_mcp.cli.generate:structured",
+    "route": "router_mcp.cli.route:route",
+    "status": "router_mcp.cli.status:status",
+    "drill": "router_mcp.cli.drill:drill",
+    "warm": "router_mcp.cli.warm:warm",
+    "canary": "router_mcp.cli.canary:app",
+    "tenant": "router_mcp.cli.tenant:app",
+    "config": "router_mcp.cli.config:app",
+    "demo": "router_mcp.cli.demo:demo",
+}
 WRONG_USE = (ConfigError, InvalidArgumentsError, SchemaInvalidError, UnknownTaskError)
 
 
 def main() -> None:
     """Run the command line; an anticipated failure is a sentence on stderr, never a traceback."""
     try:
-        app()
+        command_line("router-mcp", ABOUT, COMMANDS, asked=sys.argv[1] if sys.argv[1:] else None)()
     except RouterError as error:
-        complain(str(error))
+        from router_mcp.cli.terminal import report_failure  # noqa: PLC0415 - rich, which no server needs
+
+        report_failure(error)
         sys.exit(2 if isinstance(error, WRONG_USE) else 1)
     except BrokenPipeError:  # `router-mcp … | head`
         sys.exit(1)

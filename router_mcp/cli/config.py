@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from router_mcp.cli.session import ConfigOption
-from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.cli.checking import report_flaws, report_good
+from router_mcp.cli.session import ConfigOption, JsonOption
+from router_mcp.cli.terminal import print_json
 from router_mcp.config import default_path, load_config
 from router_mcp.config.policy_file import json_schema
 
@@ -18,13 +19,19 @@ app = typer.Typer(help="Check, show and describe the policy file.", no_args_is_h
 @app.command()
 def check(
     path: Annotated[Path | None, typer.Argument(help="The file. Default: the one in force.")] = None,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Say whether a policy file is right; exit 2 with file:line, key and remedy for everything that is not."""
     file = path or config or default_path()
-    policy = load_config(file)
-    tasks, models = len(policy.generative_tasks()), len(policy.models)
-    stderr().print(f"{file}: good. {tasks} tasks, {models} models, {len(policy.runtimes)} runtimes.")
+    with report_flaws(file, as_json=as_json):
+        policy = load_config(file)
+    counts = {
+        "tasks": len(policy.generative_tasks()),
+        "models": len(policy.models),
+        "runtimes": len(policy.runtimes),
+    }
+    report_good(file, counts, as_json=as_json)
 
 
 @app.command()

@@ -93,7 +93,7 @@ def structured(
         seed=seed,
     )
     result = _run(config, request, None)
-    print_json(result_json(result) if as_json else result.data)
+    print_json(result_json(result, structured=True) if as_json else result.data)
     if not as_json:
         show_receipt(result.receipt, result)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
+from router_mcp.cli.imports import uncollected
 from router_mcp.cli.session import ConfigOption
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Serve the router's tools to MCP clients until stdin ends or a signal comes."""
-    from router_mcp.edge.serve import ServeOptions, serve_router  # noqa: PLC0415 - mcp takes a second to import
+    with uncollected():
+        from router_mcp.edge.serve import ServeOptions, serve_router  # noqa: PLC0415 - mcp takes a second to import
 
     options = ServeOptions(
         transport=transport.value,

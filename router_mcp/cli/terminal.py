@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from router_mcp.domain import GenerateResult, Receipt
+from router_mcp.errors import RouterError
 
 STATE_STYLE = {
     "healthy": "green",
@@ -36,6 +37,17 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def report_failure(error: RouterError) -> None:
+    """Say what went wrong on stderr; with `--json` on stdout too, so that a program reads one object in any case."""
+    complain(str(error))
+    if "--json" not in sys.argv[1:]:
+        return
+    about: dict[str, Any] = {"code": error.code, "retryable": error.retryable, "message": str(error)}
+    if error.retry_after_s is not None:
+        about["retry_after_s"] = error.retry_after_s
+    print_json({"error": about, **({"receipt": asdict(error.receipt)} if error.receipt else {})})
+
+
 def show_receipt(receipt: Receipt, result: GenerateResult | None) -> None:
     """Show on stderr how an answer came about: one line, and one more for each attempt that failed."""
     console = stderr()
@@ -53,10 +65,12 @@ def show_receipt(receipt: Receipt, result: GenerateResult | None) -> None:
         console.print(Text(f"  {note}", style="yellow"))
 
 
-def result_json(result: GenerateResult) -> dict[str, Any]:
+def result_json(result: GenerateResult, *, structured: bool = False) -> dict[str, Any]:
     """Return a result as the `--json` of a command shows it: the tool's fields and the receipt."""
     fields = asdict(result)
-    receipt = fields.pop("receipt")
-    if result.data is None:
-        fields.pop("data")
+    receipt, data = fields.pop("receipt"), fields.pop("data")
+    if structured:
+        fields["data"] = data
+    if not result.fallback_from:
+        fields.pop("fallback_from")
     return {**fields, "receipt": receipt}

@@ -6,20 +6,25 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from router_mcp.config.base import read_source, validate
+from router_mcp.config.base import Source, read_source, validate
+from router_mcp.config.canaries import with_canaries
 from router_mcp.config.checks import problems
 from router_mcp.config.policy_file import PolicyFile
 
-__all__ = ["PolicyFile", "default_path", "load_config", "profile_path", "shipped"]
+__all__ = ["PolicyFile", "default_path", "load_config", "policy_of", "profile_path", "shipped"]
 
 
 def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> PolicyFile:
     """Read and check a policy file; raise `ConfigError` that names every problem with its line."""
-    source = read_source(Path(path), os.environ if environ is None else environ)
+    return policy_of(read_source(Path(path), os.environ if environ is None else environ))
+
+
+def policy_of(source: Source) -> PolicyFile:
+    """Return the policy that a parsed file holds, with the models that its canary runtimes bring."""
     policy = validate(source, PolicyFile)
     if found := problems(policy):
         raise source.error(found)
-    return policy
+    return with_canaries(policy)
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:

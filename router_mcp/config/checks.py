@@ -13,7 +13,14 @@ from router_mcp.config.yaml_source import Loc
 
 def problems(policy: PolicyFile) -> list[Problem]:
     """List everything that would make this policy fail later, in words that say what to change."""
-    return [*_runtimes(policy), *_models(policy), *_tasks(policy), *_defaults(policy)]
+    return [
+        *_runtimes(policy),
+        *_models(policy),
+        *_tasks(policy),
+        *_windows(policy),
+        *_silence(policy),
+        *_defaults(policy),
+    ]
 
 
 def is_loopback(host: str | None) -> bool:
@@ -36,7 +43,7 @@ def _runtimes(policy: PolicyFile) -> Iterator[Problem]:
         yield from _kind(name, runtime)
         for index, url in enumerate(runtime.endpoints):
             loc = ("runtimes", name, "endpoints", index)
-            same = url.replace("//localhost", "//127.0.0.1", 1)
+            same = url.replace("//localhost", "//127.0.0.1", 1).replace("//[::1]", "//127.0.0.1", 1)
             if same in seen:
                 yield Problem(loc, f"this endpoint already belongs to runtime {seen[same]!r}. List a replica once.")
             seen[same] = name
@@ -96,6 +103,33 @@ def _tasks(policy: PolicyFile) -> Iterator[Problem]:
                 message = f"this is the same model on the same runtime as {served[served_by]!r}, so it can never help."
                 yield Problem(here, f"{message} Remove one.")
             served[served_by] = model
+
+
+def _windows(policy: PolicyFile) -> Iterator[Problem]:
+    """Find models that have no room for a prompt beside the answer that the task asks for."""
+    for name, task in policy.tasks.items():
+        limit = task.max_output_tokens or policy.defaults.max_output_tokens
+        for index, model in enumerate(task.models):
+            window = policy.models[model].context_window if model in policy.models else None
+            if window is not None and window <= limit:
+                message = (
+                    f"{model} has a context window of {window} tokens and the task's answers may have {limit}, so no "
+                    f"prompt fits. Lower max_output_tokens, or use a model with a larger window."
+                )
+                yield Problem(("tasks", name, "models", index), message)
+
+
+def _silence(policy: PolicyFile) -> Iterator[Problem]:
+    """Find a limit on silence that no call lives to see: a stream that stalls would never go to the fallback."""
+    slow = sorted({task.timeout for task in policy.tasks.values() if len(task.models) > 1})
+    for timeout in slow:
+        deadline = getattr(policy.timeouts, timeout)
+        if policy.timeouts.silence(deadline) >= deadline:
+            message = (
+                f"calls end after {deadline:g} s ({timeout}), so a stream that falls silent would never go to the "
+                f"fallback. Make it shorter than that."
+            )
+            yield Problem(("timeouts", "inter_token"), message)
 
 
 def _served_by(policy: PolicyFile, model: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from router_mcp.config.base import Strict, editor_schema
+from router_mcp.config.rollout_rules import RolloutRules
 from router_mcp.domain import RuntimeKind
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
@@ -108,6 +109,9 @@ class RuntimeConfig(Strict):
     )
     gguf: str | None = Field(default=None, description="Embedded: path of a GGUF file. Default: SmolLM2-135M.")
     threads: int | None = Field(default=None, ge=1, le=1024, description="Embedded: CPU threads. Default: all cores.")
+    tenants: tuple[str, ...] = Field(
+        default=(), description="Nobody but these tenants is served here; for caches that no salt keeps apart."
+    )
 
     @property
     def concurrency(self) -> int:
@@ -156,6 +160,10 @@ class Timeouts(Strict):
     connect: Seconds = Field(default=2, description="To open a connection.")
     inter_token: Seconds = Field(default=8, description="Silence within a stream after which it counts as stalled.")
 
+    def silence(self, deadline: float) -> float:
+        """Return the silence that a call with this deadline allows; the default leaves its fallback some time."""
+        return self.inter_token if "inter_token" in self.model_fields_set else min(self.inter_token, deadline / 3)
+
 
 class HealthRules(Strict):
     """When an endpoint is asked, given up and taken back. Seconds, but `reinstate_after` counts successes."""
@@ -190,6 +198,7 @@ class PolicyFile(Strict):
     defaults: Defaults
     timeouts: Timeouts = Timeouts()
     health: GenerationHealth = GenerationHealth()
+    rollout: RolloutRules = RolloutRules()
 
     def served_name(self, model: str) -> str:
         """Return the name that the model's runtime knows it by."""

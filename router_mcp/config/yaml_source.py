@@ -19,6 +19,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.reader import ReaderError
 
+from router_mcp.config.flaws import Flaw, FlawedFileError
 from router_mcp.errors import ConfigError
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -29,8 +30,6 @@ MAX_DEPTH = 32
 MAX_EXPANDED = 2 * MAX_BYTES
 """Characters of a file once its aliases are written out, each value with what it costs to keep."""
 COST_OF_A_VALUE = 8
-MAX_PROBLEMS = 20
-"""Problems that one error lists; it says how many more there are."""
 
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}|\$\{")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -57,7 +56,7 @@ class Source:
         self._variables: dict[Loc, str] = {}
         self._problems: list[Problem] = []
         self._size = 0
-        node = _compose(path, text)
+        node = compose(path, text)
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{path}: the file must hold keys and values at its top. Start it with version: 1.")
         self.data: dict[str, Any] = self._mapping(node, ())
@@ -66,11 +65,8 @@ class Source:
 
     def error(self, problems: Sequence[Problem]) -> ConfigError:
         """Make one error that names the problems with their file and line, in the order of the file."""
-        lines = sorted({(self.line(problem.loc), self._sentence(problem)) for problem in problems})
-        sentences = [sentence for _, sentence in lines[:MAX_PROBLEMS]]
-        if len(lines) > MAX_PROBLEMS:
-            sentences.append(f"{self._path}: and {len(lines) - MAX_PROBLEMS} more problems. Correct these first.")
-        return ConfigError("\n".join(sentences))
+        flaws = (Flaw(self.line(each.loc), ".".join(map(str, each.loc)), each.message) for each in problems)
+        return FlawedFileError(self._path, flaws)
 
     def line(self, loc: Loc) -> int:
         """Return the line (from 1) of a value, or of the nearest thing around it that has one."""
@@ -85,10 +81,6 @@ class Source:
     def variable(self, loc: Loc) -> str | None:
         """Return the name of a variable that went into a value: then the value is not to be shown."""
         return self._variables.get(loc)
-
-    def _sentence(self, problem: Problem) -> str:
-        where = ".".join(str(part) for part in problem.loc)
-        return f"{self._path}:{self.line(problem.loc)}: {where + ': ' if where else ''}{problem.message}"
 
     def _value(self, node: yaml.Node, loc: Loc) -> Any:
         self._lines.setdefault(loc, node.start_mark.line + 1)
@@ -175,7 +167,8 @@ class _Composer(yaml.SafeLoader):
         return node
 
 
-def _compose(path: Path, text: str) -> yaml.Node | None:
+def compose(path: Path, text: str) -> yaml.Node | None:
+    """Return the tree of a YAML text, whose nodes know where they stand; raise `ConfigError` when it is none."""
     try:
         composer = _Composer(text)
     except ReaderError as error:

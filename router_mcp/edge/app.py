@@ -11,7 +11,10 @@ import anyio
 
 from router_mcp import status
 from router_mcp.config.policy_file import PolicyFile
+from router_mcp.edge.joined import JoinedCalls
 from router_mcp.edge.lookout import keep_lookout
+from router_mcp.edge.operated import obey
+from router_mcp.edge.signals import at_each_hangup
 from router_mcp.edge.subscriptions import ResourceChanges
 from router_mcp.prober import Prober
 from router_mcp.reload import Reloader
@@ -19,6 +22,8 @@ from router_mcp.router import Router
 from router_mcp.telemetry.history import History
 
 HEALTH_URI = "router://health"
+WATCH_AFTER_S = 0.25
+"""A client's first questions follow the start at once, and need not wait for the packages that probing imports."""
 FOLLOW_S = 0.5
 """How often health and policy are compared with what clients were last told."""
 
@@ -31,6 +36,7 @@ class App:
     clock: Callable[[], float]
     history: History
     started: float
+    joined: JoinedCalls
     reloader: Reloader | None = None
 
     def not_ready(self) -> str | None:
@@ -62,14 +68,22 @@ async def run_app(
         history = source.history or History(source.clock)
         reloader = Reloader(router, source.path, source.load) if source.path and source.load else None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Prober(router, source.clock).run)
+            tasks.start_soon(_watch, Prober(router, source.clock))
             tasks.start_soon(changes.publish_forever)
             tasks.start_soon(_follow, router, changes, on_policy)
             tasks.start_soon(keep_lookout, router, history, source.clock)
+            tasks.start_soon(obey, router, source.clock)
             if reloader is not None:
                 tasks.start_soon(reloader.run)
-            yield App(router, source.clock, history, source.clock(), reloader)
+                await tasks.start(at_each_hangup, reloader.reload)
+            joined = JoinedCalls(router.generate, tasks, source.clock)
+            yield App(router, source.clock, history, source.clock(), joined, reloader)
             tasks.cancel_scope.cancel()
+
+
+async def _watch(prober: Prober) -> None:
+    await anyio.sleep(WATCH_AFTER_S)
+    await prober.run()
 
 
 async def _follow(router: Router, changes: ResourceChanges, on_policy: Callable[[PolicyFile], None]) -> None:

@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import math
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 from mcp.server.mcpserver.exceptions import UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.types import CallToolResult
 from pydantic import ValidationError
 
-from router_mcp.edge.failure import ERROR_KEY, to_error_result
+from router_mcp.edge.failure import ERROR_KEY, to_error_result, with_receipt
 from router_mcp.edge.schemas import Schema, flat, flaws
 from router_mcp.edge.unicode import is_well_formed, shown
 from router_mcp.errors import InvalidArgumentsError, RouterError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _MOST_PROBLEMS = 5
 _LONGEST_PATH = 20
+_SHOULD = re.compile(r"^(Input|String|List) should\b")
+"""How pydantic begins; our sentences begin with the argument's name."""
 _CONTAINERS: Mapping[str, type] = {"array": list, "object": dict}
 
 _Place: TypeAlias = "tuple[_Place | None, str | int]"
@@ -96,7 +100,7 @@ def _problem(detail: dict[str, Any]) -> str:
         return f"{where}: this argument is required."
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown here; leave it out."
-    said = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    said = _SHOULD.sub("must", str(detail["msg"]).removeprefix("Value error, ")).replace(" after validation", "")
     return f"{where}: {said.rstrip('.')}."
 
 
@@ -127,20 +131,23 @@ def _path(place: _Place) -> str:
 
 
 class StrictTool(Tool):
-    """A tool whose anticipated failures are error results with a stable code; a crash stays masked and logged."""
+    """A tool whose anticipated failures are error results with a stable code; a crash stays masked and logged.
+
+    Every result has a receipt (CONTRACT §4), an empty one when no model was asked.
+    """
 
     error_key: str = ERROR_KEY
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Run the tool; every `RouterError` comes back as an error result, everything else as the SDK has it."""
         try:
-            return await super().run(arguments, context, convert_result)
+            result = await super().run(arguments, context, convert_result)
         except UnexpectedToolError as crash:
             if not isinstance(crash.__cause__, RouterError):
                 raise
-            error = crash.__cause__
-        _log.info("tool %s: %s", self.name, error.code)
-        return to_error_result(error, error_key=self.error_key)
+            _log.info("tool %s: %s", self.name, crash.__cause__.code)
+            result = to_error_result(crash.__cause__, error_key=self.error_key)
+        return with_receipt(result, self.error_key) if isinstance(result, CallToolResult) else result
 
     def offer(self, parameter: str, values: Sequence[str], *, default: str | None = None) -> None:
         """Publish these values as a parameter's `enum`, replacing the last ones.

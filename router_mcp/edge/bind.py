@@ -1,4 +1,4 @@
-"""Pure: may the server listen there, and to whom will it answer?
+"""May the server listen there, and to whom will it answer? Pure, but for reading the file of tenants' tokens.
 
 On loopback anyone on the machine may call, as with stdio. Anything else needs a token and the names that
 clients use, because a page in a browser can reach a private address under a name of its own (DNS rebinding).
@@ -10,10 +10,14 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from router_mcp.config.tokens_file import load_tokens
 from router_mcp.errors import ConfigError
 
+OPERATOR = "default"
+"""Whom the server's own token stands for."""
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -42,8 +46,7 @@ class Names:
 class Tokens:
     """Bearer tokens and the principal that each one stands for.
 
-    One token today. Tenants get theirs by more pairs here: whoever serves a call asks for its principal
-    (`guard.principal_of`) and never trusts an argument for it (issue 8).
+    The server's own stands for the operator, and each tenant's for that tenant (`edge.tenant`).
     """
 
     pairs: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
@@ -72,7 +75,8 @@ class Bind:
 def check_bind(host: str, environ: Mapping[str, str], *, prefix: str = "ROUTER_MCP") -> Bind:
     """Return what `{prefix}_TOKEN` and `{prefix}_ALLOWED_HOSTS` (comma-separated) make of a host.
 
-    Raises `ConfigError` when it is not a loopback one and either is not set.
+    `{prefix}_TOKENS_FILE` adds tenants' tokens (`config.tokens_file`).
+    Raises `ConfigError` when it is not a loopback one and either of the first two is not set.
     """
     token = environ.get(f"{prefix}_TOKEN", "").strip()
     allowed = _names(environ.get(f"{prefix}_ALLOWED_HOSTS", ""))
@@ -83,8 +87,16 @@ def check_bind(host: str, environ: Mapping[str, str], *, prefix: str = "ROUTER_M
             f"{'is' if len(missing) == 1 else 'are'} not set. Set {prefix}_TOKEN to the secret that clients send as "
             f"bearer token and {prefix}_ALLOWED_HOSTS to the host names that they use, or bind 127.0.0.1."
         )
-    tokens = Tokens((("default", token.encode()),)) if token else Tokens()
-    return Bind(host=host, names=Names(allowed), tokens=tokens)
+    return Bind(host=host, names=Names(allowed), tokens=_tokens(token, environ, f"{prefix}_TOKENS_FILE"))
+
+
+def _tokens(own: str, environ: Mapping[str, str], variable: str) -> Tokens:
+    pairs = [(OPERATOR, own)] if own else []
+    if file := environ.get(variable):
+        pairs += load_tokens(Path(file), environ).items()
+    if len({token for _, token in pairs}) < len(pairs):
+        raise ConfigError(f"A tenant's token in {file} is also the server's own. Make another for the tenant.")
+    return Tokens(tuple((name, token.encode()) for name, token in pairs))
 
 
 def _names(value: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.types import CallToolResult, TextContent
 
-from router_mcp.edge.receipt import route_meta
+from router_mcp.edge.receipt import route_meta, unrouted
 from router_mcp.edge.unicode import well_formed
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def to_error_result(error: RouterError, *, error_key: str = ERROR_KEY) -> CallTo
     if error.receipt is not None:
         meta[route_key(error_key)] = route_meta(error.receipt)
     return CallToolResult(content=[TextContent(text=well_formed(str(error)))], is_error=True, _meta=meta)
+
+
+def with_receipt(result: CallToolResult, error_key: str) -> CallToolResult:
+    """Return the result with an empty receipt if it has none."""
+    key, meta = route_key(error_key), result.meta or {}
+    return result if key in meta else result.model_copy(update={"meta": {**meta, key: route_meta(unrouted())}})
 
 
 def route_key(error_key: str) -> str:

@@ -13,9 +13,11 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers
 
+from router_mcp.edge.bind import OPERATOR
 from router_mcp.edge.refusal import Refusal, refuse
 
 if TYPE_CHECKING:
+    from mcp.server.context import ServerRequestContext
     from mcp.server.mcpserver import Context
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,6 +28,10 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 PAGE_PATHS = frozenset({"/", "/status.json"})
 """Pages for people: a browser cannot send a bearer token of itself, so it may send it as the password of HTTP Basic."""
+
+
+TENANTS_PATH = "/mcp"
+"""A tenant's token opens the tools; pages and metrics are the operator's."""
 
 
 class Guard:
@@ -56,7 +62,7 @@ class Guard:
         for_people = scope["path"] in PAGE_PATHS
         token = (_basic(headers) if for_people else b"") or _bearer(headers)
         principal = self._bind.tokens.principal(token)
-        if principal is None:
+        if principal is None or (principal != OPERATOR and not scope["path"].startswith(TENANTS_PATH)):
             return _LOG_IN if for_people else _UNAUTHORIZED
         # The SDK binds a session to the user that opened it, so no other principal can speak in it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[]))
@@ -65,8 +71,12 @@ class Guard:
 
 def principal_of(ctx: Context[Any, Any]) -> str | None:
     """Return whom the caller's bearer token stands for; `None` on stdio and where no token is asked for."""
-    request = ctx.request_context.request
-    user = None if request is None else request.scope.get("user")
+    return caller_of(ctx.request_context)
+
+
+def caller_of(ctx: ServerRequestContext[Any, Any]) -> str | None:
+    """Return the same, for those who handle requests below the tools."""
+    user = None if ctx.request is None else ctx.request.scope.get("user")
     return user.access_token.client_id if isinstance(user, AuthenticatedUser) else None
 
 

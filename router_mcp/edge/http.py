@@ -19,6 +19,7 @@ from starlette.routing import Route
 from router_mcp.edge.body import BodyLimit
 from router_mcp.edge.guard import Guard
 from router_mcp.edge.streams import StandingStreams
+from router_mcp.edge.trace import Traced
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -113,7 +114,7 @@ class HttpApp:
         if self._pages.metrics is not None:
             app.router.routes.append(Route("/metrics", metrics_page(self._pages.metrics)))
         app.router.routes += self._pages.extra
-        streams = StandingStreams(app, self._stop)
+        streams = StandingStreams(Traced(app), self._stop)
         return Guard(BodyLimit(streams, max_bytes=self.limits.body_bytes, max_s=self.limits.body_s), self.bind)
 
     async def _readyz(self, request: Request) -> Response:

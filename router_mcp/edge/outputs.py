@@ -54,6 +54,10 @@ class Structured(Served):
     data: Any = Field(description="The value; it satisfies the constraint.")
     attempts: int = Field(description="Times that a model was asked.")
 
+    def wire(self) -> dict[str, Any]:
+        """Return the structured content; data that is null is an answer, not a gap."""
+        return {**super().wire(), "data": self.data}
+
 
 class ModelOutput(Output):
     """One model of the catalog."""

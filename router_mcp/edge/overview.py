@@ -12,7 +12,8 @@ from router_mcp.router import Router
 from router_mcp.telemetry.history import Change, History
 
 WINDOW_S = 3600.0
-"""How far back the timeline of an endpoint goes."""
+"""How far back the timeline of an endpoint goes, once the server is that old."""
+_SHORTEST_S = 60.0
 _SHOWN_CHANGES = 30
 
 
@@ -20,6 +21,7 @@ def overview(router: Router, history: History, now: float, started: float) -> di
     """Return the server, its tasks with their routes, endpoints, models and recent changes; times are seconds ago."""
     reason = status.not_ready(router, now)
     changes = history.changes()
+    window_s = min(WINDOW_S, max(_SHORTEST_S, now - started))
     return {
         "server": {
             "name": "router",
@@ -29,12 +31,12 @@ def overview(router: Router, history: History, now: float, started: float) -> di
             "reason": reason,
         },
         "tasks": _tasks(router),
-        "endpoints": [_endpoint(each, changes, now) for each in status.endpoints(router, now)],
+        "endpoints": [_endpoint(each, changes, now, window_s) for each in status.endpoints(router, now)],
         "models": [
             {**asdict(model), "recent": asdict(history.recently(model.name))} for model in status.models(router, now)
         ],
         "changes": [_change(change, now) for change in changes[: -_SHOWN_CHANGES - 1 : -1]],
-        "window_s": WINDOW_S,
+        "window_s": round(window_s, 1),
     }
 
 
@@ -58,16 +60,18 @@ def _tasks(router: Router) -> list[dict[str, Any]]:
     return tasks
 
 
-def _endpoint(endpoint: status.EndpointStatus, changes: Sequence[Change], now: float) -> dict[str, Any]:
+def _endpoint(
+    endpoint: status.EndpointStatus, changes: Sequence[Change], now: float, window_s: float
+) -> dict[str, Any]:
     own = [
         change
         for change in changes
         if change.endpoint.runtime == endpoint.runtime and change.endpoint.url == endpoint.url
     ]
-    return {**asdict(endpoint), "timeline": timeline(own, now)}
+    return {**asdict(endpoint), "timeline": timeline(own, now, window_s)}
 
 
-def timeline(changes: Sequence[Change], now: float, window_s: float = WINDOW_S) -> list[dict[str, Any]]:
+def timeline(changes: Sequence[Change], now: float, window_s: float) -> list[dict[str, Any]]:
     """Return the stretches of one endpoint's states within the window, the oldest first, as seconds ago."""
     edges: list[tuple[float, State]] = [(now - window_s, "unknown")]
     for change in changes:

@@ -43,6 +43,14 @@ TimeoutS = Annotated[float | None, Field(gt=0, le=86_400, description="Seconds; 
 Tenant = Annotated[
     str | None, Field(min_length=1, max_length=256, description="Whose call it is; keeps prompt caches apart.")
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=256,
+        description="Any text. Repeat a call that timed out with the same key, and it joins the first run.",
+    ),
+]
 Model = Annotated[str | None, Field(description="Pins one model of the catalog; then there is no fallback.")]
 
 JsonSchemaArgument = Annotated[

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from router_mcp.domain import Receipt
+from router_mcp.edge.trace import current_trace_id
 
 if TYPE_CHECKING:
-    from router_mcp.domain import Attempt, Receipt
+    from router_mcp.domain import Attempt
 
 
 def route_meta(receipt: Receipt) -> dict[str, Any]:
@@ -21,6 +25,11 @@ def route_meta(receipt: Receipt) -> dict[str, Any]:
         "trace_id": receipt.trace_id,
         "notes": list(receipt.notes),
     }
+
+
+def unrouted() -> Receipt:
+    """Return the receipt of a call that asked no model: a listing, or arguments that were refused."""
+    return Receipt(request_id=uuid4().hex, task="", deadline_s=0.0, trace_id=current_trace_id())
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

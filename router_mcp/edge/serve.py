@@ -26,10 +26,12 @@ from router_mcp.edge.run import serve_http, serve_stdio
 from router_mcp.edge.server import build_server
 from router_mcp.edge.subscriptions import ResourceChanges
 from router_mcp.router import Router
-from router_mcp.telemetry.base import Listeners
+from router_mcp.telemetry.base import Listeners, Telemetry
 from router_mcp.telemetry.call_log import CallLog
+from router_mcp.telemetry.deferred import Deferred
 from router_mcp.telemetry.export import make_exports
 from router_mcp.telemetry.history import History
+from router_mcp.telemetry.prefix_log import prefix_log
 from router_mcp.telemetry.prometheus import PrometheusMetrics
 from router_mcp.wiring import Outside, open_router
 
@@ -62,7 +64,7 @@ async def serve_router(options: ServeOptions) -> None:
         )
         changes = ResourceChanges()
         server = build_server(source, policy, changes)
-        async with metrics_served(served.metrics.exposition, options.metrics_port):
+        async with metrics_served(served.exposition, options.metrics_port):
             if bind is None:
                 await serve_stdio(server)
             else:
@@ -75,7 +77,8 @@ class _Served:
 
     metrics: PrometheusMetrics
     history: History
-    telemetry: Listeners
+    spans: tuple[Telemetry, ...]
+    deferred: Deferred
     started: float = field(default_factory=anyio.current_time)
     router: Router | None = None
 
@@ -83,8 +86,14 @@ class _Served:
         """Return why no task can be served, or `None`."""
         return "Starting." if self.router is None else status.not_ready(self.router, anyio.current_time())
 
+    def exposition(self) -> tuple[bytes, str]:
+        """Return what `/metrics` shows."""
+        self.deferred.flush()
+        return self.metrics.exposition()
+
     def overview(self) -> dict[str, Any]:
         """Return what the status page shows."""
+        self.deferred.flush()
         assert self.router is not None, "requests are served only while the lifespan lasts"
         return overview(self.router, self.history, anyio.current_time(), self.started)
 
@@ -94,27 +103,32 @@ def _watched(environ: Mapping[str, str]) -> Generator[_Served]:
     """Set up what the environment asks to watch the server with, and send the last spans at the end."""
     exports = make_exports(environ, service="router-mcp", version=__version__)
     metrics, history = PrometheusMetrics(__version__), History(anyio.current_time)
-    # Spans come first, because the current span is theirs; the log comes last, with everything else done.
-    spans = exports.listeners(content=environ.get("LLM_TRACE_CONTENT") == "1") if exports else ()
-    served = _Served(metrics=metrics, history=history, telemetry=Listeners((*spans, metrics, history, CallLog())))
-    if exports is None:
-        yield served
-        return
-    metrics.watch_drops(exports.drops)
-    trace.set_tracer_provider(exports.tracers)
+    later: tuple[Telemetry, ...] = (metrics, history, CallLog(), *prefix_log(environ))
+    spans: tuple[Telemetry, ...] = ()
+    if exports is not None:
+        spans = (exports.traces(content=environ.get("LLM_TRACE_CONTENT") == "1"),)
+        later += exports.measures()
+        metrics.watch_drops(exports.drops)
+        trace.set_tracer_provider(exports.tracers)
+    deferred = Deferred(later)
     try:
-        yield served
+        yield _Served(metrics=metrics, history=history, spans=spans, deferred=deferred)
     finally:
-        exports.close()
+        deferred.flush()
+        if exports is not None:
+            exports.close()
 
 
 def _pages(served: _Served) -> Pages:
-    return Pages(ready=served.not_ready, metrics=served.metrics.exposition, extra=page_routes(served.overview))
+    return Pages(ready=served.not_ready, metrics=served.exposition, extra=page_routes(served.overview))
 
 
 @asynccontextmanager
 async def _open(policy: PolicyFile, environ: Mapping[str, str], served: _Served) -> AsyncGenerator[Router]:
-    async with open_router(policy, served.telemetry, Outside(environ=environ)) as router:
+    telemetry = Listeners((*served.spans, served.deferred))
+    async with open_router(policy, telemetry, Outside(environ=environ)) as router, anyio.create_task_group() as tasks:
         served.metrics.watch(router.board, router.book, lambda: router.fleet, anyio.current_time)
         served.router = router
+        tasks.start_soon(served.deferred.run)
         yield router
+        tasks.cancel_scope.cancel()

@@ -20,6 +20,7 @@ from router_mcp.edge.arguments import StrictTool, strict_tool
 from router_mcp.edge.outputs import model_output
 from router_mcp.edge.page import STATUS_URI, status_html
 from router_mcp.edge.subscriptions import ResourceChanges
+from router_mcp.edge.tasks import Tasks
 
 INSTRUCTIONS = """\
 Runs prompts on models that this user hosts (vLLM, Ollama): private, no cost per token.
@@ -29,16 +30,23 @@ Name a task (see list_models); the policy picks the model and its fallbacks. The
 Answers take seconds, long reports up to two minutes. For embeddings and ranking use the server 'embeddings'."""
 
 
+LONG_TOOLS = ("generate", "structured_generate")
+"""Tools whose calls may be answered with a handle (`edge.tasks`)."""
+
+
 class _Live:
     """The app of the running lifespan."""
 
     app: App
 
 
-def build_server(source: Source, policy: PolicyFile, changes: ResourceChanges | None = None) -> MCPServer[App]:
+def build_server(
+    source: Source, policy: PolicyFile, changes: ResourceChanges | None = None, tasks: Tasks | None = None
+) -> MCPServer[App]:
     """Return the server; its lifespan opens the router, watches endpoints and follows the policy file."""
     offered = [_tool(fn, policy) for fn in (tools.generate, tools.structured_generate, tools.explain_route)]
     changes, live = changes or ResourceChanges(), _Live()
+    tasks = tasks or Tasks(LONG_TOOLS)
 
     def follow(new: PolicyFile) -> None:
         for tool in offered:
@@ -46,7 +54,7 @@ def build_server(source: Source, policy: PolicyFile, changes: ResourceChanges | 
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[App]) -> AsyncGenerator[App]:
-        async with run_app(source, changes, follow) as app:
+        async with run_app(source, changes, follow) as app, tasks.running():
             live.app = app
             try:
                 yield app
@@ -60,7 +68,7 @@ def build_server(source: Source, policy: PolicyFile, changes: ResourceChanges | 
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         tools=[offered[0], offered[1], _tool(tools.list_models, policy), offered[2]],
-        extensions=[_status_app()],
+        extensions=[_status_app(), tasks],
     )
     changes.attach(server)
     _add_resources(server, live)

@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT mean: finish. A second one is left to the system, which ends the process at once."""
+"""SIGTERM and SIGINT mean: finish. A second one is left to the system, which ends the process at once.
+
+SIGHUP means: read the configuration again (CONTRACT §3).
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,11 @@ async def _first_signal(stop: Callable[[], None], *, task_status: TaskStatus[Non
         async for _ in signals:
             break
     stop()
+
+
+async def at_each_hangup(reload: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
+    """Call `reload` at every SIGHUP, until cancelled."""
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            reload()

@@ -17,6 +17,7 @@ from router_mcp import status
 from router_mcp.domain import Choices, Constraint, GenerateRequest, GenerateResult, Grammar, JsonSchema, Message, Regex
 from router_mcp.edge import parameters as p
 from router_mcp.edge.app import App
+from router_mcp.edge.guard import principal_of
 from router_mcp.edge.outputs import (
     Generated,
     ModelsOutput,
@@ -31,6 +32,7 @@ from router_mcp.edge.overview import overview
 from router_mcp.edge.page import STATUS_KEY
 from router_mcp.edge.progress import heartbeats
 from router_mcp.edge.receipt import route_meta
+from router_mcp.edge.tenant import tenant_of
 from router_mcp.edge.trace import current_traceparent
 from router_mcp.edge.unicode import well_formed
 from router_mcp.edge.waiting import Waiting
@@ -54,6 +56,7 @@ async def generate(  # noqa: PLR0913, PLR0917 - these are the tool's arguments
     timeout_s: p.TimeoutS = None,
     tenant: p.Tenant = None,
     model: p.Model = None,
+    idempotency_key: p.IdempotencyKey = None,
 ) -> Annotated[CallToolResult, Generated]:
     """Generate text with a model that runs on your own machines; the task decides which.
 
@@ -71,11 +74,11 @@ async def generate(  # noqa: PLR0913, PLR0917 - these are the tool's arguments
         stop=tuple(stop or ()),
         seed=seed,
         timeout_s=timeout_s,
-        tenant=tenant,
+        tenant=tenant_of(ctx, tenant),
         model=model,
         traceparent=current_traceparent(),
     )
-    result = await _run(ctx, request)
+    result = await _run(ctx, request, idempotency_key)
     text = well_formed(result.text)  # half a surrogate pair would end a stdio session
     output = Generated(text=text, **served_fields(result))
     return _answer(text, output, {ROUTE_KEY: route_meta(result.receipt)})
@@ -98,6 +101,7 @@ async def structured_generate(  # noqa: PLR0913, PLR0917 - these are the tool's 
     timeout_s: p.TimeoutS = None,
     tenant: p.Tenant = None,
     model: p.Model = None,
+    idempotency_key: p.IdempotencyKey = None,
 ) -> Annotated[CallToolResult, Structured]:
     """Generate data that satisfies a constraint: exactly one of json_schema, choices, regex or grammar.
 
@@ -116,11 +120,11 @@ async def structured_generate(  # noqa: PLR0913, PLR0917 - these are the tool's 
         stop=tuple(stop or ()),
         seed=seed,
         timeout_s=timeout_s,
-        tenant=tenant,
+        tenant=tenant_of(ctx, tenant),
         model=model,
         traceparent=current_traceparent(),
     )
-    result = await _run(ctx, request)
+    result = await _run(ctx, request, idempotency_key)
     output = Structured(data=result.data, attempts=result.attempts, **served_fields(result))
     return _answer(_json(result.data), output, {ROUTE_KEY: route_meta(result.receipt)})
 
@@ -160,11 +164,15 @@ def _app(ctx: Context[App]) -> App:
     return ctx.request_context.lifespan_context
 
 
-async def _run(ctx: Context[App], request: GenerateRequest) -> GenerateResult:
-    router = _app(ctx).router
+async def _run(ctx: Context[App], request: GenerateRequest, key: str | None) -> GenerateResult:
+    app = _app(ctx)
+    if key is not None:
+        joined = app.joined.join(principal_of(ctx), key, request)
+        async with heartbeats(ctx, Waiting(joined.run.attention, app.router.book)):
+            return await joined.outcome()
     attention = Attention()
-    async with heartbeats(ctx, Waiting(attention, router.book)):
-        return await router.generate(request, attention)
+    async with heartbeats(ctx, Waiting(attention, app.router.book)):
+        return await app.router.generate(request, attention)
 
 
 def _turns(history: list[p.Turn] | None) -> tuple[Message, ...]:

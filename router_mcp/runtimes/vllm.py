@@ -24,11 +24,15 @@ HEALTH = "/health"
 """vLLM's own: 200 once the model is loaded, 503 when the engine is dead; `/healthz` is 404."""
 MAX_REPLY = 4 * 1024 * 1024
 """Bytes read of a reply to a probe; `/metrics` has some 80 kB."""
+RESET = "/reset_prefix_cache?reset_external=true"
+"""Without the parameter the tiers below the GPU keep serving what was dropped; releases that lack it ignore it."""
 EXTRAS_S = 0.5
 """Seconds that a probe gives to what is good to know but is not health."""
 
 _LOAD = re.compile(
-    rb"^vllm:(num_requests_running|prompt_tokens_total|generation_tokens_total)(?:\{.*\})? (\S+)", re.MULTILINE
+    rb"^vllm:(num_requests_running|(?:prompt|generation)_tokens_total|prefix_cache_(?:queries|hits)_total)"
+    rb"(?:\{.*\})? (\S+)",
+    re.MULTILINE,
 )
 _GUIDED = ((0, 3), (0, 12))
 """Releases that know `guided_*`. Later ones ignore it with a 200; a build without tags calls itself 0.1."""
@@ -79,18 +83,28 @@ class VllmRuntime:
         """
         await self._check_health(endpoint)
         models: frozenset[str] | None = None
-        running: int | None = None
-        tokens: float | None = None
+        metrics = b""
         with anyio.move_on_after(self._extras_s):
             models = await self._models(endpoint)
             await self._ask_version(endpoint)
-            running, tokens = read_load(await self._extra(endpoint, "/metrics"))
-        version = self._versions.get(endpoint.url)
-        return Probe(models=models, version=version, running=running, tokens_total=tokens)
+            metrics = await self._extra(endpoint, "/metrics")
+        running, tokens = read_load(metrics)
+        queried, hit = read_prefix_cache(metrics)
+        return Probe(
+            models=models,
+            version=self._versions.get(endpoint.url),
+            running=running,
+            tokens_total=tokens,
+            prefix_queried=queried,
+            prefix_hit=hit,
+        )
 
     async def reset_cache(self, endpoint: Endpoint) -> bool:
-        """Drop the prefixes of all tenants; `False` while a request runs, or outside dev mode (vLLM B1 #12)."""
-        reply = await self._ask("POST", endpoint, "/reset_prefix_cache")
+        """Drop the prefixes of all tenants, offloaded ones too.
+
+        `False` while a request runs or blocks are still being offloaded, and outside dev mode (vLLM B1 #12).
+        """
+        reply = await self._ask("POST", endpoint, RESET)
         if reply.status in {404, 405}:
             return False
         if reply.status != 200:
@@ -193,6 +207,20 @@ def is_guided(version: str | None) -> bool:
 
 def read_load(metrics: bytes) -> tuple[int | None, float | None]:
     """Return the requests in generation and the tokens ever processed, over all engines of a server."""
+    sums = _sums(metrics)
+    running = sums.get(b"num_requests_running")
+    tokens = [sums[name] for name in (b"prompt_tokens_total", b"generation_tokens_total") if name in sums]
+    return None if running is None else int(running), sum(tokens) if tokens else None
+
+
+def read_prefix_cache(metrics: bytes) -> tuple[int | None, int | None]:
+    """Return the tokens ever looked for in the prefix cache and those found there, over all engines of a server."""
+    sums = _sums(metrics)
+    queried, hit = sums.get(b"prefix_cache_queries_total"), sums.get(b"prefix_cache_hits_total")
+    return None if queried is None else int(queried), None if hit is None else int(hit)
+
+
+def _sums(metrics: bytes) -> dict[bytes, float]:
     sums: dict[bytes, float] = {}
     for name, text in _LOAD.findall(metrics):
         try:
@@ -201,6 +229,4 @@ def read_load(metrics: bytes) -> tuple[int | None, float | None]:
             continue
         if math.isfinite(value):
             sums[name] = sums.get(name, 0.0) + value
-    running = sums.get(b"num_requests_running")
-    tokens = [sums[name] for name in (b"prompt_tokens_total", b"generation_tokens_total") if name in sums]
-    return None if running is None else int(running), sum(tokens) if tokens else None
+    return sums

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from router_mcp.config import profile_path
-from tests.clients.inspector import Inspector, Said, install
+from tests.clients.inspector import Inspector, answer, install_inspector
+from tests.clients.npm import Said
 from tests.clients.served import serve_over_http
 
 SCHEMA = {
@@ -29,8 +30,7 @@ STDIO = (*SERVER, "-e", EMBEDDED, "-e", f"HOME={Path.home()}", "-e", f"PATH={os.
 
 @pytest.fixture(scope="session")
 def inspector() -> Inspector:
-    cache = Path(os.environ.get("ROUTER_MCP_CACHE") or Path.home() / ".cache" / "router-mcp")
-    return install(cache)
+    return install_inspector()
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,7 @@ def test_it_gets_data_that_satisfies_the_schema(inspector: Inspector, target: tu
     arguments = {"prompt": "Is Rome a capital? Answer as data.", "json_schema": SCHEMA, "temperature": 0}
     said = call(inspector, target, "structured_generate", arguments)
     assert said.status == 0, said.stderr
-    data = json.loads(said.stdout[said.stdout.index("{") :])
-    found = data.get("result", data).get("structuredContent", {})["data"]
+    found = answer(said)["structuredContent"]["data"]
     assert isinstance(found["city"], str)
     assert isinstance(found["capital"], bool)
     assert set(found) == {"city", "capital"}

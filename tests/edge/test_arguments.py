@@ -166,7 +166,16 @@ async def test_anticipated_errors_come_back_with_code_and_retry_hint(mode: Any) 
     assert result.content[0].text == "Everything is full. Try again in 2 s."
     assert result.meta is not None
     assert result.meta["router-mcp/error"] == {"code": "busy", "retryable": True, "retry_after_s": 2.0}
-    assert "router-mcp/route" not in result.meta
+    assert result.meta["router-mcp/route"]["attempts"] == [], "no model was asked, and every result has a receipt"
+
+
+async def test_every_result_has_a_receipt(mode: Any) -> None:
+    for tool, arguments in (("echo", {"prompt": "x"}), ("echo", {}), ("echo", {"promt": "x"})):
+        result = await call(mode, tool, arguments)
+        assert result.meta is not None
+        route = result.meta["router-mcp/route"]
+        assert (route["attempts"], route["queue_wait_s"], route["trace_id"]) == ([], 0.0, None)
+        assert len(route["request_id"]) == 32
 
 
 async def test_an_error_of_a_call_that_got_somewhere_carries_its_receipt(mode: Any) -> None:

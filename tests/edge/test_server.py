@@ -41,7 +41,7 @@ async def connected(era: str, **parts: Any) -> AsyncGenerator[tuple[Client, Hous
             yield house.router
 
     server = build_server(Source(open_router=opened), make_policy())
-    async with Client(server, mode=era, raise_exceptions=True) as client:  # type: ignore[arg-type] # one of its modes
+    async with Client(server, mode=era, raise_exceptions=True) as client:
         yield client, houses[0]
 
 
@@ -72,7 +72,7 @@ async def test_the_tools_are_these_and_their_schemas_are_flat(era: str) -> None:
             assert schema.get("description"), f"{tool.name}.{name} says nothing"
     assert list(tools["generate"].input_schema["properties"]) == [
         "prompt", "task", "system", "history", "temperature", "max_output_tokens", "stop", "seed", "timeout_s",
-        "tenant", "model",
+        "tenant", "model", "idempotency_key",
     ]  # fmt: skip
     task = tools["generate"].input_schema["properties"]["task"]
     assert task["enum"] == ["reasoning", "short-first", "report", "triage", "embedding"]

@@ -16,11 +16,12 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("domain",),
     ("errors",),
-    ("config", "affinity", "budget", "health", "policy", "prompt", "pulse", "tokens"),
-    ("tenancy",),
+    ("config", "affinity", "budget", "comparison", "fit", "health", "policy", "prompt", "pulse", "rollout", "tokens"),
+    ("tenancy", "state"),
     ("structured", "runtimes", "telemetry", "admission", "fleet", "stream", "record", "render", "verdict", "exchange"),
+    ("rollout_watch", "orders"),
     ("router",),
-    ("prober", "reload", "status", "trial", "wiring"),
+    ("prober", "reload", "follow", "shadow", "status", "trial", "wiring"),
     ("operations",),
     ("edge", "cli", "__main__", "__init__", "__version__"),
 )

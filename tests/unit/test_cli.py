@@ -52,6 +52,33 @@ def test_a_bad_file_is_refused_with_line_key_and_remedy(
     assert "'models'" in said
 
 
+def test_a_check_as_json_names_line_key_and_remedy_for_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    assert run(monkeypatch, "config", "check", str(path), "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["valid"] is False
+    assert [(each["line"], each["key"]) for each in report["problems"]][-1] == (6, "tasks.chat.modls")
+    assert run(monkeypatch, "config", "check", str(profile_path("embedded")), "--json") == 0
+    good = json.loads(capsys.readouterr().out)
+    assert (good["valid"], good["problems"], good["models"]) == (True, [], 1)
+    assert run(monkeypatch, "config", "check", "nowhere.yaml", "--json") == 2
+    assert "cannot be read" in json.loads(capsys.readouterr().out)["problems"][0]["message"]
+
+
+def test_a_failure_as_json_is_one_object_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dead: Path
+) -> None:
+    assert run(monkeypatch, "generate", "hi", "--json", "--config", str(dead)) == 1
+    failure = json.loads(capsys.readouterr().out)
+    assert (failure["error"]["code"], failure["error"]["retryable"]) == ("backend_unavailable", True)
+    assert [attempt["outcome"] for attempt in failure["receipt"]["attempts"]] == ["unreachable"]
+    assert run(monkeypatch, "generate", "hi", "--json", "--config", "nowhere.yaml") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "config"
+
+
 def test_a_missing_file_is_wrong_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "generate", "hi", "--config", "nowhere.yaml") == 2
     assert "--config" in capsys.readouterr().err

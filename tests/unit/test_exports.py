@@ -10,11 +10,13 @@ from collections.abc import Sequence
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.trace import Link, Status, StatusCode
 
 from router_mcp.errors import ConfigError
 from router_mcp.telemetry.bounded import BoundedSpans
 from router_mcp.telemetry.export import make_exports
+from router_mcp.telemetry.light import LightProvider
 
 
 @pytest.mark.parametrize("wanted", ["jaeger", "OTLP", "none,otlp"])
@@ -46,10 +48,10 @@ def test_a_wish_that_cannot_be_met_stops_the_start(environ: dict[str, str], said
 def test_an_exporter_gets_a_provider_with_the_service_name(wanted: str, metered: bool) -> None:
     exports = make_exports({"LLM_TRACE_EXPORTER": wanted}, service="router-mcp", version="1")
     assert exports is not None
-    assert exports.tracers.resource.attributes["service.name"] == "router-mcp"
-    assert exports.tracers.resource.attributes["service.version"] == "1"
+    assert exports.tracers.sdk.resource.attributes["service.name"] == "router-mcp"
+    assert exports.tracers.sdk.resource.attributes["service.version"] == "1"
     assert (exports.meters is not None) is metered
-    assert len(exports.listeners(content=False)) == 1 + metered
+    assert len(exports.measures()) == metered
     exports.close()
 
 
@@ -59,7 +61,7 @@ def test_the_standard_variables_name_the_service_and_switch_metrics_off(monkeypa
         monkeypatch.setenv(name, value)
     exports = make_exports(environ, service="router-mcp", version="1")
     assert exports is not None
-    assert exports.tracers.resource.attributes["service.name"] == "mine"
+    assert exports.tracers.sdk.resource.attributes["service.name"] == "mine"
     assert exports.meters is None
     exports.close()
 
@@ -82,6 +84,7 @@ class Collector(SpanExporter):
         self.gate = threading.Event()
         self.works = True
         self.spans: list[str] = []
+        self.whole: list[ReadableSpan] = []
         self.entered = threading.Event()
         if open_at_once:
             self.gate.set()
@@ -90,19 +93,18 @@ class Collector(SpanExporter):
         self.entered.set()
         self.gate.wait(10)
         self.spans += [span.name for span in spans]
+        self.whole += spans
         return SpanExportResult.SUCCESS if self.works else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
         self.gate.set()
 
 
-def tracing(spans: BoundedSpans) -> TracerProvider:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(spans)
-    return provider
+def tracing(spans: BoundedSpans, sampler: Sampler = ALWAYS_ON) -> LightProvider:
+    return LightProvider(TracerProvider(sampler=sampler, shutdown_on_exit=False), spans)
 
 
-def make_spans(provider: TracerProvider, count: int) -> None:
+def make_spans(provider: LightProvider, count: int) -> None:
     for number in range(count):
         provider.get_tracer("test").start_span(f"span-{number}").end()
 
@@ -116,7 +118,7 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted() -> None:
     make_spans(provider, 11)
     assert spans.drops() == {"queue_full": 3, "export_failed": 0}
     collector.gate.set()
-    provider.shutdown()
+    spans.shutdown()
     assert len(collector.spans) == 10
 
 
@@ -128,22 +130,77 @@ def test_failures_are_counted_and_said_once_until_it_works_again(caplog: pytest.
     with caplog.at_level(logging.INFO, logger="router_mcp"):
         for _ in range(3):
             make_spans(provider, 2)
-            provider.force_flush()
+            spans.force_flush()
         collector.works = True
         make_spans(provider, 1)
-        provider.force_flush()
+        spans.force_flush()
     assert spans.drops() == {"queue_full": 0, "export_failed": 6}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "6 spans were lost" in caplog.text
-    provider.shutdown()
+    spans.shutdown()
 
 
 def test_spans_that_are_not_sampled_take_no_room() -> None:
     collector = Collector()
     spans = BoundedSpans(collector, room=1)
-    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    provider.add_span_processor(spans)
+    provider = tracing(spans, ALWAYS_OFF)
     make_spans(provider, 5)
-    provider.shutdown()
+    spans.shutdown()
     assert spans.drops() == {"queue_full": 0, "export_failed": 0}
     assert collector.spans == []
+
+
+def test_a_light_span_becomes_what_the_sdk_would_have_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "5")
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
+    collector = Collector()
+    spans = BoundedSpans(collector, room=10)
+    tracer = tracing(spans).get_tracer("test", "1")
+    boom = pytest.raises(RuntimeError, match="boom")
+    with boom, tracer.start_as_current_span("outer", attributes={"long": "abcdefgh"}) as outer:
+        tracer.start_span("inner").end()
+        outer.update_name("renamed")
+        raise RuntimeError("boom")
+    outer.set_attribute("late", 1)
+    outer.set_attributes({"late": 1})
+    outer.add_event("late")
+    outer.set_status(StatusCode.OK)
+    outer.end()
+    spans.shutdown()
+    inner, renamed = collector.whole
+    assert (inner.name, renamed.name) == ("inner", "renamed")
+    assert inner.parent is not None
+    assert renamed.context is not None
+    assert inner.parent.span_id == renamed.context.span_id
+    assert renamed.parent is None
+    assert dict(renamed.attributes or {}) == {"long": "abcde"}
+    assert [event.name for event in renamed.events] == ["exception"]
+    assert renamed.status.status_code is StatusCode.ERROR
+    assert not outer.is_recording()
+    assert renamed.start_time is not None
+    assert renamed.end_time is not None
+    assert renamed.start_time <= renamed.end_time
+    assert renamed.instrumentation_scope is not None
+    assert renamed.instrumentation_scope.name == "test"
+
+
+def test_a_good_status_is_final_and_links_and_times_are_kept() -> None:
+    collector = Collector()
+    spans = BoundedSpans(collector, room=10)
+    tracer = tracing(spans).get_tracer("test")
+    first = tracer.start_span("first")
+    second = tracer.start_span("second", links=[Link(first.get_span_context())], start_time=5)
+    second.set_status(Status(StatusCode.OK))
+    second.set_status(StatusCode.ERROR, "no")
+    second.end(end_time=9)
+    spans.shutdown()
+    (seen,) = collector.whole
+    assert (seen.start_time, seen.end_time) == (5, 9)
+    assert seen.status.status_code is StatusCode.OK
+    assert [link.context for link in seen.links] == [first.get_span_context()]
+
+
+def test_a_disabled_sdk_makes_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracer = tracing(BoundedSpans(Collector(), room=10)).get_tracer("test")
+    assert not tracer.start_span("x").is_recording()

@@ -66,7 +66,7 @@ async def test_memory_is_bounded() -> None:
 async def test_a_state_is_remembered_only_when_it_changed_and_an_endpoint_that_left_is_forgotten() -> None:
     history = History(anyio.current_time)
     for state in ("unknown", "healthy", "healthy", "unhealthy"):
-        history.observe([(HERE, state, "it is down. Start it." if state == "unhealthy" else None)])  # type: ignore[list-item] # they are states
+        history.observe([(HERE, state, "it is down. Start it." if state == "unhealthy" else None)])
     assert [each.state for each in history.changes()] == ["healthy", "unhealthy"]
     assert history.changes()[-1].error == "it is down. Start it."
     history.observe([])

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from router_mcp.domain import GenerateRequest, JsonSchema
 from router_mcp.errors import NoRuntimeError, UnknownTaskError
-from router_mcp.telemetry.base import LoopLagged
+from router_mcp.telemetry.base import AttemptStarted, Event, LoopLagged
+from router_mcp.telemetry.deferred import MOST, Deferred
 from router_mcp.telemetry.prometheus import PrometheusMetrics
 from tests.houses import House, open_house
 from tests.scripted import REFUSES, ScriptedRuntime, hangs, in_turn, says
@@ -142,3 +143,39 @@ def test_lag_lost_spans_the_process_and_the_build_are_shown() -> None:
     assert value(metrics, "router_mcp_trace_spans_dropped_total", reason="export_failed") == 5
     assert value(metrics, "router_mcp_build_info", version="1.2.3") == 1
     assert value(metrics, "process_resident_memory_bytes") > 0
+
+
+class Heard:
+    """Telemetry that only listens."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+
+    def started(self, event: AttemptStarted) -> str | None:
+        raise AssertionError("who is told later cannot begin a trace")
+
+    def tell(self, event: Event) -> None:
+        self.log.append(f"{self.name}: {type(event).__name__}")
+
+
+async def test_listeners_that_can_wait_hear_everything_in_order_off_the_path_of_a_call() -> None:
+    log: list[str] = []
+    deferred = Deferred((Heard(log, "a"), Heard(log, "b")))
+    async with open_house(telemetry=deferred) as house, anyio.create_task_group() as tasks:
+        tasks.start_soon(deferred.run)
+        await house.router.generate(ASK)
+        assert log == []
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+    events = ["Queued", "FirstToken", "AttemptEnded", "Answered"]
+    assert log == [f"{name}: {event}" for name in "ab" for event in events]
+
+
+def test_no_more_than_so_much_waits() -> None:
+    log: list[str] = []
+    deferred = Deferred((Heard(log, "a"),))
+    for _ in range(MOST - 1):
+        deferred.tell(LoopLagged(seconds=0.0))
+    assert log == []
+    deferred.tell(LoopLagged(seconds=0.0))
+    assert len(log) == MOST

@@ -93,8 +93,17 @@ async def test_a_reload_under_load_loses_no_call(path: Path) -> None:
 
 async def test_a_reload_keeps_adapters_that_it_does_not_change_and_closes_the_rest_at_the_end(path: Path) -> None:
     async with open_house() as house:
+        before = dict(house.router.fleet.runtimes)
         house.router.adopt(house.policy(concurrency=2))
         assert not house.gpu.closed
-        assert house.router.fleet.runtimes["gpu"] is house.gpu
+        assert dict(house.router.fleet.runtimes) == before
     assert house.gpu.closed
     assert house.laptop.closed
+
+
+async def test_an_adapter_is_not_made_before_it_is_asked_for() -> None:
+    async with open_house() as house:
+        await house.router.generate(GenerateRequest(prompt="hi"))
+        assert len(house.router.fleet.runtimes) == 2
+    assert house.gpu.closed
+    assert not house.laptop.closed

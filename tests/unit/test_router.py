@@ -473,6 +473,23 @@ async def test_whoever_watches_hears_of_attempts_fallbacks_and_refusals() -> Non
     assert [e.error.code for e in house.events if isinstance(e, Refused)] == ["backend_unavailable"]
 
 
+async def test_whoever_watches_hears_of_a_call_that_begins_with_a_fallback_and_why() -> None:
+    async with open_house(gpu=ScriptedRuntime(REFUSES)) as house:
+        await house.router.generate(ASK)
+        house.events.clear()
+        await house.router.generate(ASK)
+        assert [e for e in house.events if isinstance(e, FellBack)] == [
+            FellBack(task="reasoning", model="big", to="small", reason="unhealthy")
+        ]
+        house.events.clear()
+        await house.router.generate(GenerateRequest(prompt="hi", model="small"))
+        assert not [e for e in house.events if isinstance(e, FellBack)], "a pinned model is nobody's fallback"
+        long = GenerateRequest(prompt="word " * 5000, task="short-first")
+        with pytest.raises(NoRuntimeError):
+            await house.router.generate(long)
+        assert [e.reason for e in house.events if isinstance(e, FellBack)] == ["context_too_long"]
+
+
 async def test_a_caller_who_waits_can_be_told_where_the_call_is() -> None:
     attention = Attention()
     heard: list[str] = []

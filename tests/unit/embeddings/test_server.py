@@ -168,8 +168,8 @@ async def test_a_fallback_is_said_in_text_and_structure(mode: Any) -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "says"),
     [
-        ("embed_texts", {"texts": []}, "texts: List should have at least 1 item"),
-        ("embed_texts", {"texts": ["a"] * 2049}, "at most 2048 items"),
+        ("embed_texts", {"texts": []}, "texts: must have at least 1 item"),
+        ("embed_texts", {"texts": ["a"] * 2049}, "at most 2048 item"),
         ("embed_texts", {"texts": "a"}, "texts: must be a valid list"),
         ("embed_texts", {"texts": ["a", 5]}, "texts.1: must be a valid string"),
         ("embed_texts", {"texts": ["a", ""]}, "texts[1] is empty"),
