@@ -31,7 +31,11 @@ HEALTH = {
 
 
 def make_policy(
-    primary: str | tuple[str, ...], fallback: str, *, kinds: tuple[str, str] = ("vllm", "ollama"), **sections: Mapping[str, Any]
+    primary: str | tuple[str, ...],
+    fallback: str,
+    *,
+    kinds: tuple[str, str] = ("vllm", "ollama"),
+    **sections: Mapping[str, Any],
 ) -> PolicyFile:
     """Return a policy of two runtimes at these URLs; `limits` go to both, other sections replace what is short here.
 
@@ -39,12 +43,13 @@ def make_policy(
     """
     limits = sections.pop("limits", {})
     names = ("primary", "fallback")
+    places = [[url] if isinstance(url, str) and url else url for url in (primary, fallback)]
     return PolicyFile.model_validate(
         {
             "version": 1,
             "runtimes": {
-                name: {"kind": kind, "endpoints": (url,) if isinstance(url, str) and url else tuple(url), "max_concurrency": 64, **limits}
-                for name, kind, url in zip(names, kinds, (primary, fallback), strict=True)
+                name: {"kind": kind, "endpoints": tuple(urls), "max_concurrency": 64, **limits}
+                for name, kind, urls in zip(names, kinds, places, strict=True)
             },
             "models": {
                 MODELS[kind]: {"runtime": name, "context_window": 8192} for name, kind in zip(names, kinds, strict=True)
@@ -127,7 +132,7 @@ class House:
         """Wait until a runtime is in one of these states, and return how long that took."""
         begun = anyio.current_time()
         with anyio.fail_after(within_s):
-            while self.state(name) not in states:  # noqa: ASYNC110 - the board calls nobody
+            while self.state(name) not in states:
                 await anyio.sleep(0.01)
         return anyio.current_time() - begun
 

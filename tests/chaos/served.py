@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from router_mcp.config.policy_file import PolicyFile
-from tests.chaos.fleet import ROOT
+from tests.chaos.fleet import ROOT, Fleet
 
 START_S = 30
 END_S = 20
@@ -62,6 +63,25 @@ async def http(path: Path) -> AsyncGenerator[tuple[anyio.abc.Process, str]]:
                         process.terminate()
                         await process.wait()
                 tasks.cancel_scope.cancel()
+
+
+async def seconds_to_close(client: Client, fleet: Fleet, name: str) -> float:
+    """Cancel a call that a fake works on, and return how long it took to see its connection closed."""
+    await client.list_tools()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call_tool, "generate", {"prompt": "hi"})
+        await until(fleet, name, in_flight=1)
+        cancelled_at = time.monotonic()  # noqa: TID251 - the fake's clock, which is the machine's
+        tasks.cancel_scope.cancel()
+    return await until(fleet, name, in_flight=0) - cancelled_at
+
+
+async def until(fleet: Fleet, name: str, *, in_flight: int) -> float:
+    """Wait until a fake works on so many calls, and return when it last lost one."""
+    with anyio.fail_after(END_S):
+        while (counts := await fleet.counts(name)).in_flight != in_flight:
+            await anyio.sleep(0.01)
+    return counts.last_closed_at
 
 
 async def _read_on(log: BufferedByteReceiveStream) -> None:

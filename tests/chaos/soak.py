@@ -111,25 +111,23 @@ async def _client(house: House, soaked: Soaked, rng: random.Random, over: anyio.
             await call(house.router, outcomes)
         soaked.calls += 1
         soaked.left += not outcomes.calls
-        soaked.errors += [f"{error} ({attempts_of(error)})" for error in outcomes.errors]
-        if outcomes.errors: print(anyio.current_time(), soaked.errors[-1])
+        soaked.errors += [f"{error} ({_tried(error)})" for error in outcomes.errors]
         soaked.slowest_s = max([soaked.slowest_s, *outcomes.seconds])
 
 
-def attempts_of(error: RouterError) -> str:
+def _tried(error: RouterError) -> str:
+    """Return what became of a call that ended in an error."""
     attempts = error.receipt.attempts if error.receipt else ()
     return ", ".join(f"{each.endpoint} {each.outcome} {each.seconds:.2f} s" for each in attempts)
 
 
 async def _round(fleet: Fleet, soaked: Soaked, rng: random.Random, seconds: float) -> None:
     """Leave one runtime alone, strike the others, and then let all be well until the calls of this round are over."""
-    spared = rng.choice(NAMES); print(spared, fleet._ports)
+    spared = rng.choice(NAMES)
     end = anyio.current_time() + max(seconds - DEADLINE_S, 0)
     while anyio.current_time() < end:
         name = rng.choice([each for each in NAMES if each != spared])
-        f=rng.choice(FAULTS)
-        await fleet.set(name, f)
-        print(anyio.current_time(), name, f.value)
+        await fleet.set(name, rng.choice(FAULTS))
         soaked.strikes += 1
         await anyio.sleep(rng.uniform(0.1, 1.5))
     for name in NAMES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import anyio
@@ -29,32 +28,13 @@ def policy_path(fleet: Fleet, tmp_path: Path) -> Path:
     return served.written(policy, tmp_path)
 
 
-async def seconds_to_close(client: Client, fleet: Fleet) -> float:
-    """Cancel a call that a runtime works on, and return how long it took to see its connection closed."""
-    await client.list_tools()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(client.call_tool, "generate", {"prompt": "hi"})
-        await until(fleet, in_flight=1)
-        cancelled_at = time.monotonic()  # noqa: TID251 - the fake's clock, which is the machine's
-        tasks.cancel_scope.cancel()
-    return await until(fleet, in_flight=0) - cancelled_at
-
-
-async def until(fleet: Fleet, *, in_flight: int) -> float:
-    """Wait until the runtime works on so many calls, and return when it last lost one."""
-    with anyio.fail_after(10):
-        while (counts := await fleet.counts("vllm")).in_flight != in_flight:  # noqa: ASYNC110 - another process
-            await anyio.sleep(0.01)
-    return counts.last_closed_at
-
-
 async def check(client: Client, fleet: Fleet) -> None:
     """Cancel calls that hang in several ways; a busy machine may be late for some of them."""
     before = (await fleet.counts("vllm")).closed_early
     late: list[float] = []
     for fault in HANGS * 2:
         await fleet.set("vllm", fault)
-        late.append(await seconds_to_close(client, fleet))
+        late.append(await served.seconds_to_close(client, fleet, "vllm"))
     assert 0 < min(late) < SOON_S
     assert max(late) < SOON_S + BUSY_MACHINE_S
     assert (await fleet.counts("vllm")).closed_early - before == len(late)
@@ -84,7 +64,7 @@ async def test_a_cancelled_call_frees_its_slot_and_proves_nothing(fleet: Fleet) 
             await house.router.generate(ASK)
         assert not any(house.router.book.in_flight().values())
         assert house.state() == "healthy"
-        await until(fleet, in_flight=0)
+        await served.until(fleet, "vllm", in_flight=0)
     assert (await fleet.counts("vllm")).closed_early == 1
 
 
@@ -102,7 +82,7 @@ async def test_a_server_that_is_told_to_leave_answers_what_it_works_on(fleet: Fl
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
                 tasks.start_soon(call)
-            await until(fleet, in_flight=8)
+            await served.until(fleet, "vllm", in_flight=8)
             process.terminate()
         with anyio.fail_after(10):
             assert await process.wait() == 0

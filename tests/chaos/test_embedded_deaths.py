@@ -59,5 +59,5 @@ async def test_nobody_notices_the_death_of_the_embedded_runtime(fleet: Fleet, ho
         if how is signal.SIGKILL:
             assert await child_of(house) != pid
             with anyio.fail_after(20):
-                while (await house.router.generate(SHORT)).runtime != "primary":  # noqa: ASYNC110 - until it is tried
+                while (await house.router.generate(SHORT)).runtime != "primary":
                     await anyio.sleep(0.1)

@@ -42,9 +42,15 @@ async def watched(house: House) -> AsyncGenerator[None]:
 
 async def seconds_until_ill(house: House) -> float:
     begun = anyio.current_time()
-    while house.state("gpu") == "healthy":  # noqa: ASYNC110 - the board calls nobody
+    while house.state("gpu") == "healthy":
         await anyio.sleep(0.1)
     return anyio.current_time() - begun
+
+
+def due(
+    health: Health, standing: Standing, idle_s: float, rules: GenerationHealth = RULES, *, unseen: bool = True
+) -> bool:
+    return is_due(health, standing, idle_s, rules, 100, freezes_unseen=unseen)
 
 
 def failing(outcome: str, *, retry_at: float = 100.0, state: State = "unhealthy") -> tuple[Health, Standing]:
@@ -52,33 +58,38 @@ def failing(outcome: str, *, retry_at: float = 100.0, state: State = "unhealthy"
     return health, Standing(state=state, open=retry_at <= 100.0)
 
 
-def test_an_idle_endpoint_is_due_after_the_policys_seconds_and_never_with_0() -> None:
-    assert not is_due(Health(), WELL, 44.9, RULES, 100)
-    assert is_due(Health(), WELL, 45, RULES, 100)
-    assert is_due(Health(), Standing(state="unknown"), 45, RULES, 100)
-    assert not is_due(Health(), WELL, 1e9, GenerationHealth(canary=0), 100)
+def test_an_idle_endpoint_that_may_freeze_unseen_is_due_after_the_policys_seconds() -> None:
+    assert not due(Health(), WELL, 44.9)
+    assert due(Health(), WELL, 45)
+    assert due(Health(), Standing(state="unknown"), 45)
+    assert not due(Health(), WELL, 1e9, unseen=False)
+
+
+def test_with_0_nothing_is_ever_due() -> None:
+    never = GenerationHealth(canary=0)
+    assert not due(Health(), WELL, 1e9, never)
+    assert not due(*failing(StalledError.outcome), 1e9, never)
 
 
 def test_an_endpoint_that_asked_to_be_left_alone_is() -> None:
-    assert not is_due(Health(), Standing(state="healthy", waiting_s=3), 100, RULES, 100)
+    assert not due(Health(), Standing(state="healthy", waiting_s=3), 100)
 
 
-def test_a_stalled_endpoint_is_due_shortly_before_callers_are_let_back() -> None:
-    for ahead, due in ((LEAD_S + 0.1, False), (LEAD_S, True), (-50, True)):
-        health, standing = failing(StalledError.outcome, retry_at=100 + ahead)
-        assert is_due(health, standing, 0, RULES, 100) == due
+@pytest.mark.parametrize("unseen", [True, False])
+def test_a_stalled_endpoint_is_due_shortly_before_callers_are_let_back(unseen: bool) -> None:
+    for ahead, expected in ((LEAD_S + 0.1, False), (LEAD_S, True), (-50, True)):
+        assert due(*failing(StalledError.outcome, retry_at=100 + ahead), 0, unseen=unseen) == expected
 
 
 @pytest.mark.parametrize("error", [ServerFailedError, BrokenStreamError])
 def test_one_that_failed_otherwise_is_tried_by_callers_while_there_are_any(error: type[ServerFailedError]) -> None:
-    health, standing = failing(error.outcome)
-    assert not is_due(health, standing, 44, RULES, 100)
-    assert is_due(health, standing, 46, RULES, 100)
-    assert not is_due(*failing(error.outcome, retry_at=101), 46, RULES, 100)
+    assert not due(*failing(error.outcome), 44)
+    assert due(*failing(error.outcome), 46, unseen=False)
+    assert not due(*failing(error.outcome, retry_at=101), 46)
 
 
 def test_one_that_cannot_be_reached_is_left_to_probes() -> None:
-    assert not is_due(*failing(UnreachableError.outcome, state="demoted"), 1000, RULES, 100)
+    assert not due(*failing(UnreachableError.outcome, state="demoted"), 1000)
 
 
 async def test_an_engine_that_froze_while_idle_is_found_within_a_minute() -> None:
@@ -121,11 +132,33 @@ async def test_no_trial_where_no_model_is_well() -> None:
         assert len(gpu.calls) == 2
 
 
-async def test_ollama_is_never_tried() -> None:
-    async with open_house() as house, watched(house):
+async def test_an_ollama_that_is_well_is_never_tried() -> None:
+    laptop = ScriptedRuntime(health=Probe(loaded=frozenset({"small:latest"})))
+    async with open_house(laptop=laptop) as house, watched(house):
         await anyio.sleep(200)
         assert len(house.gpu.calls) >= 4
-        assert house.laptop.calls == []
+        assert laptop.calls == []
+
+
+@pytest.mark.parametrize(("loaded", "state"), [("small:latest", "healthy"), ("another", "unhealthy")])
+async def test_an_ollama_that_stalled_is_tried_if_its_model_is_in_memory(loaded: str, state: str) -> None:
+    """It replaces a frozen runner after 20 to 22 s of waiting (Ollama #12), for which no caller has the time."""
+    laptop = ScriptedRuntime(in_turn(hangs(), says("Hello", after_s=22)), health=Probe(loaded=frozenset({loaded})))
+    async with open_house(laptop=laptop) as house, watched(house):
+        await anyio.sleep(1)
+        await house.router.generate(GenerateRequest(prompt="hi", task="short-first"))
+        assert house.state("laptop") == "unhealthy"
+        await anyio.sleep(40)
+        assert house.state("laptop") == state
+
+
+async def test_nothing_is_tried_before_it_was_ever_probed() -> None:
+    gpu = ScriptedRuntime(hangs())
+    async with open_house(gpu=gpu) as house:
+        await house.router.generate(ASK)
+        await anyio.sleep(10)
+        await try_endpoint(house.router, house.endpoint("gpu"), anyio.current_time)
+        assert len(gpu.calls) == 1
 
 
 async def test_traffic_and_counters_that_move_save_the_trial() -> None:
@@ -157,6 +190,7 @@ async def test_callers_do_not_pay_for_a_frozen_engine_twice() -> None:
 async def test_while_a_trial_runs_no_other_is_made_and_callers_stay_away() -> None:
     gpu = ScriptedRuntime(in_turn(fails(StalledError("silent")), hangs()))
     async with open_house(gpu=gpu) as house:
+        await Prober(house.router, anyio.current_time).probe(house.endpoint("gpu"))
         await house.router.generate(ASK)
         await anyio.sleep(4)
         async with anyio.create_task_group() as tasks:
