@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from router_mcp.config import profile_path, shipped
 
@@ -38,7 +40,7 @@ SERVERS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Start:
-    """One start: seconds of the clock and of the CPU until the tools were listed."""
+    """One start: seconds of the clock until the tools were listed, and of the CPU until the process had ended."""
 
     wall_s: float
     cpu_s: float
@@ -46,13 +48,14 @@ class Start:
 
 def start(arguments: Sequence[str]) -> Start:
     """Start a server, and return how long it took until it had listed its tools."""
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), _children_cpu_s()
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        cwd=Path(__file__).parents[1],
         text=True,
     ) as process:
         assert process.stdin is not None
@@ -62,16 +65,16 @@ def start(arguments: Sequence[str]) -> Start:
         answers = iter(process.stdout)
         while json.loads(next(answers)).get("id") != 2:
             pass
-        wall, cpu = time.perf_counter() - begun, _cpu_s(process.pid)
+        wall = time.perf_counter() - begun
         process.stdin.close()
-    return Start(wall, cpu)
+        process.wait()
+    return Start(wall, _children_cpu_s() - used)
 
 
-def _cpu_s(pid: int) -> float:
-    import psutil  # noqa: PLC0415 - only what is printed needs it
-
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+def _children_cpu_s() -> float:
+    """CPU seconds of all processes that were started here and have ended."""
+    times = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return times.ru_utime + times.ru_stime
 
 
 def paired(names: Sequence[str], runs: int) -> dict[str, list[Start]]:

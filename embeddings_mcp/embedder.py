@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 
-from embeddings_mcp import catalog, vectors, verdict
+from embeddings_mcp import catalog, verdict
 from embeddings_mcp.batching import unique
 from embeddings_mcp.cache import VectorCache
 from embeddings_mcp.dispatch import Dispatch
 from embeddings_mcp.domain import EmbedRequest, EmbedResult, ModelCard, Progress, RankRequest, RankResult, Vectors
 from embeddings_mcp.errors import ItemsError, Partial
-from embeddings_mcp.gathering import Gathering
 from embeddings_mcp.request import Ask, ask_to_embed, ask_to_rank, candidates
 from embeddings_mcp.telemetry.base import CallEnded, FellBack, Operation
 from embeddings_mcp.trail import Trail
 from router_mcp.domain import Endpoint, State, Usage
 from router_mcp.errors import AttemptError, OutOfTimeError, RouterError
 from router_mcp.health import Standing
+
+if TYPE_CHECKING:
+    from embeddings_mcp.gathering import Gathering
 
 Places = tuple[int, ...]
 
@@ -63,6 +66,8 @@ class Embedder:
 
     async def rank(self, request: RankRequest, progress: Progress = unheard) -> RankResult:
         """Return texts in order of their likeness to the query, best first. Raises as `embed` does."""
+        from embeddings_mcp.vectors import ranked  # noqa: PLC0415 - numpy, which no start needs
+
         with self._told("rank", request) as trail:
             ask = ask_to_rank(self.file, request)
             gathering, places = await self._serve(ask, trail, progress)
@@ -70,7 +75,7 @@ class Embedder:
             cut = [index for index, place in enumerate(places) if place in gathering.truncated]
             return RankResult(
                 model=gathering.model,
-                results=vectors.ranked(rows[:1], rows[1:], request.top_k),
+                results=ranked(rows[:1], rows[1:], request.top_k),
                 usage=Usage(input_tokens=trail.input_tokens),
                 truncated=tuple(index - 1 for index in cut if index),
                 query_truncated=0 in cut,
@@ -89,6 +94,8 @@ class Embedder:
     async def _serve(self, ask: Ask, trail: Trail, progress: Progress) -> tuple[Gathering, Places]:
         """Gather from the first model of the space that can serve; return with it each item's place in its rows."""
         distinct, places = unique(ask.items)
+        from embeddings_mcp.gathering import Gathering  # noqa: PLC0415 - numpy, which no start needs
+
         gathering: Gathering | None = None
         failures: list[tuple[str, AttemptError]] = []
         with anyio.move_on_after(trail.deadline_s):
@@ -202,4 +209,6 @@ class Embedder:
 
 def _finished(rows: Vectors, ask: Ask) -> Vectors:
     """Give vectors the length that was asked for; rows that were never filled stay zero."""
-    return rows if ask.dimensions == rows.shape[1] else vectors.shortened(rows, ask.dimensions)
+    from embeddings_mcp.vectors import shortened  # noqa: PLC0415 - numpy, which no start needs
+
+    return rows if ask.dimensions == rows.shape[1] else shortened(rows, ask.dimensions)

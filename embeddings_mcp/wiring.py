@@ -6,13 +6,14 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 import anyio
-import httpx
 
 from embeddings_mcp.backends.base import Backend
+from embeddings_mcp.backends.late import LateBackends
 from embeddings_mcp.cache import VectorCache
 from embeddings_mcp.config.file import BackendConfig, EmbeddingsFile
 from embeddings_mcp.dispatch import Dispatch
@@ -20,9 +21,11 @@ from embeddings_mcp.embedder import Embedder
 from embeddings_mcp.telemetry.base import Listeners, Telemetry
 from router_mcp.admission import AdmissionBook, Limit
 from router_mcp.health import HealthBoard
-from router_mcp.runtimes.wire import make_client, make_transport
 
-MakeTransport: TypeAlias = Callable[[BackendConfig], httpx.AsyncBaseTransport]
+if TYPE_CHECKING:
+    import httpx
+
+MakeTransport: TypeAlias = "Callable[[BackendConfig], httpx.AsyncBaseTransport]"
 """Makes the network of a backend."""
 
 
@@ -50,9 +53,10 @@ async def open_embedder(
     book.configure(
         {name: Limit(concurrency=each.concurrency, queue=each.max_queue) for name, each in file.backends.items()}
     )
+    backends = LateBackends({name: partial(_backend, file, name, outside) for name in file.backends})
     dispatch = Dispatch(
         file=file,
-        backends={name: _backend(file, name, outside) for name in file.backends},
+        backends=backends,
         board=HealthBoard(file.health),
         book=book,
         telemetry=telemetry or Listeners(),
@@ -62,8 +66,7 @@ async def open_embedder(
         yield Embedder(dispatch=dispatch, cache=VectorCache(file.cache), new_id=outside.new_id)
     finally:
         with anyio.CancelScope(shield=True):
-            for backend in dispatch.backends.values():
-                await backend.aclose()
+            await backends.aclose()
 
 
 def _backend(file: EmbeddingsFile, name: str, outside: Outside) -> Backend:
@@ -73,6 +76,8 @@ def _backend(file: EmbeddingsFile, name: str, outside: Outside) -> Backend:
         from embeddings_mcp.backends.wordllama import WordLlamaBackend  # noqa: PLC0415 - see the docstring
 
         return WordLlamaBackend(concurrency=config.concurrency)
+    from router_mcp.runtimes.wire import make_client  # noqa: PLC0415 - see the docstring
+
     key = (outside.environ.get(config.api_key_env) or "").strip() if config.api_key_env else ""
     transport = (outside.make_transport or _network(connect_s))(config)
     if config.kind == "gguf":
@@ -94,6 +99,8 @@ def _backend(file: EmbeddingsFile, name: str, outside: Outside) -> Backend:
 
 
 def _network(connect_s: float) -> MakeTransport:
+    from router_mcp.runtimes.wire import make_transport  # noqa: PLC0415 - only who calls out needs it
+
     def make(config: BackendConfig) -> httpx.AsyncBaseTransport:
         # Loading certificates costs 30 ms of every start.
         return make_transport(connect_s=connect_s, verify=any(url.startswith("https:") for url in config.endpoints))

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
 
 import anyio
 import typer
 
-from embeddings_mcp.config import default_path, load_config
-from embeddings_mcp.embedder import Embedder
-from embeddings_mcp.wiring import open_embedder
 from router_mcp.errors import InvalidArgumentsError
+
+if TYPE_CHECKING:
+    from embeddings_mcp.embedder import Embedder
 
 T = TypeVar("T")
 
@@ -32,6 +32,9 @@ LinesArgument = Annotated[
 
 def with_embedder(config: Path | None, work: Callable[[Embedder], Awaitable[T]]) -> T:
     """Open an embedder on the configuration, do the work, close it; return what the work returns."""
+
+    from embeddings_mcp.config import default_path, load_config  # noqa: PLC0415 - the options alone need neither
+    from embeddings_mcp.wiring import open_embedder  # noqa: PLC0415 - as above
 
     async def run() -> T:
         async with open_embedder(load_config(config or default_path())) as embedder:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from embeddings_mcp.domain import EmbedResult, ModelCard, RankResult
 from embeddings_mcp.errors import ItemsError
-from embeddings_mcp.vectors import to_base64, to_floats
 from router_mcp.domain import State
 from router_mcp.edge.failure import route_key, to_error_result
 from router_mcp.edge.receipt import route_meta
@@ -96,6 +95,8 @@ ModelsReply: TypeAlias = Annotated[CallToolResult, ModelsOutput]
 
 def embed_reply(result: EmbedResult, encoding: Encoding) -> CallToolResult:
     """Return vectors; the text says what they are, and never their numbers."""
+    from embeddings_mcp.vectors import to_base64, to_floats  # noqa: PLC0415 - numpy, which no start needs
+
     count, usage = len(result.vectors), UsageOutput(input_tokens=result.usage.input_tokens)
     output = EmbedOutput(
         model=result.model,

@@ -31,6 +31,8 @@ from router_mcp.edge.run import serve_http, serve_stdio
 from router_mcp.telemetry.export import make_exports
 
 NAME = "embeddings-mcp"
+WATCH_AFTER_S = 0.25
+"""The first answer comes before the first probe, whose packages take as long to import as that answer takes."""
 LIMITS = HttpLimits(body_bytes=64 * MIB, body_s=120.0)
 """2,048 texts of 30 kB fit. The SDK's 4 MiB would refuse ordinary calls (issue 5)."""
 
@@ -73,9 +75,14 @@ async def watched(file: EmbeddingsFile, telemetry: Telemetry, environ: Mapping[s
     """Yield an embedder, and watch its endpoints while the block lasts."""
     outside = Outside(environ=environ)
     async with open_embedder(file, telemetry, outside) as embedder, anyio.create_task_group() as watching:
-        watching.start_soon(Prober(embedder).run)
+        watching.start_soon(_watch, Prober(embedder))
         yield embedder
         watching.cancel_scope.cancel()
+
+
+async def _watch(prober: Prober) -> None:
+    await anyio.sleep(WATCH_AFTER_S)
+    await prober.run()
 
 
 def _bind(options: ServeOptions) -> Bind:

@@ -22,6 +22,7 @@ CLAUDE = ("claude-agent-sdk==0.2.187",)
 GEMINI = ("@google/gemini-cli@0.61.0",)
 OPENCODE = ("opencode-ai@1.18.33",)
 CODEX = ("@openai/codex@0.169.0",)
+PLUGIN = Path(__file__).parents[3] / "infra" / "clients" / "claude-plugin"
 RUN_S = 300
 
 
@@ -58,6 +59,8 @@ def claude_code() -> Row:
             "DISABLE_AUTOUPDATER": "1",
         }
         version = _run([program, "--version"], env).split()[0]
+        validated = _run([program, "plugin", "validate", str(PLUGIN)], env)
+        assert "Validation passed" in validated, validated
         allowed = ",".join(f"mcp__router__{tool}" for tool in sorted(TOOLS))
         prompt = ["-p", "Use the router.", "--model", "claude-sonnet-4-5", "--output-format", "json"]
         said = _run(

@@ -21,6 +21,9 @@ def text_of(result: dict[str, Any]) -> str:
 
 async def main() -> None:
     server = StdioServerParameters(command=COMMAND, args=ARGS, env=ENV)
+    impatient = McpToolset(connection_params=StdioConnectionParams(server_params=server))
+    listed = [tool.name for tool in await impatient.get_tools()]  # within its 5 s
+    await impatient.close()
     toolset = McpToolset(connection_params=StdioConnectionParams(server_params=server, timeout=WAIT_S))
     tools = {tool.name: tool for tool in await toolset.get_tools()}
     answer = await tools["generate"].run_async(args=GENERATE, tool_context=None)
@@ -30,7 +33,7 @@ async def main() -> None:
     await toolset.close()
     report(
         "google-adk",
-        tools=list(tools),
+        tools=listed,
         text=text_of(answer),
         data=either(structured, "structuredContent", "structured_content")["data"],
         error=text_of(refused) if either(refused, "isError", "is_error") else None,

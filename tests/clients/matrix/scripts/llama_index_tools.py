@@ -14,6 +14,8 @@ def flag(result: Any, *names: str) -> Any:
 
 
 async def main() -> None:
+    impatient = BasicMCPClient(COMMAND, args=ARGS, env=ENV)  # listing must fit into its 30 s
+    listed = [tool.metadata.name for tool in await McpToolSpec(client=impatient).to_tool_list_async()]
     client = BasicMCPClient(COMMAND, args=ARGS, env=ENV, timeout=WAIT_S)
     tools = {tool.metadata.name: tool for tool in await McpToolSpec(client=client).to_tool_list_async()}
     answer = (await tools["generate"].acall(**GENERATE)).raw_output
@@ -22,7 +24,7 @@ async def main() -> None:
     again = (await tools["generate"].acall(**GENERATE)).raw_output
     report(
         "llama-index-tools-mcp",
-        tools=list(tools),
+        tools=listed,
         text=texts(answer.content),
         data=flag(structured, "structured_content", "structuredContent")["data"],
         error=texts(refused.content) if flag(refused, "is_error", "isError") else None,

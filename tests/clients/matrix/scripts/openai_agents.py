@@ -13,10 +13,11 @@ def flag(result: object, *names: str) -> object:
 
 async def main() -> None:
     params = {"command": COMMAND, "args": ARGS, "env": ENV}
+    async with MCPServerStdio(params=params) as impatient:  # connecting and listing must fit into its 5 s
+        tools = [tool.name for tool in await impatient.list_tools()]
     async with MCPServerStdio(
         params=params, client_session_timeout_seconds=WAIT_S, use_structured_content=True
     ) as server:
-        tools = [tool.name for tool in await server.list_tools()]
         answer = await server.call_tool("generate", GENERATE)
         structured = await server.call_tool("structured_generate", STRUCTURED)
         refused = await server.call_tool("generate", BAD)
