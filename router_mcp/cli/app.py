@@ -20,6 +20,7 @@ COMMANDS = {
     "tenant": "router_mcp.cli.tenant:app",
     "config": "router_mcp.cli.config:app",
     "demo": "router_mcp.cli.demo:demo",
+    "install": "router_mcp.cli.install:install",
 }
 WRONG_USE = (ConfigError, InvalidArgumentsError, SchemaInvalidError, UnknownTaskError)
 

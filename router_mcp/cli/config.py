@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from router_mcp.cli.session import ConfigOption, JsonOption
 from router_mcp.cli.terminal import print_json
 from router_mcp.config import default_path, load_config
 from router_mcp.config.policy_file import json_schema
+from router_mcp.config.smoke_file import smoke_schema
+from router_mcp.config.warmup_file import warmup_schema
 
 app = typer.Typer(help="Check, show and describe the policy file.", no_args_is_help=True)
 
@@ -40,7 +43,18 @@ def show(config: ConfigOption = None) -> None:
     print_json(load_config(config or default_path()).model_dump(mode="json", exclude_none=True))
 
 
+class SchemaOf(StrEnum):
+    """Files that have a schema."""
+
+    policy = "policy"
+    warmup = "warmup"
+    smoke = "smoke"
+
+
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the policy file, for editors."""
-    print_json(json_schema())
+def schema(
+    of: Annotated[SchemaOf, typer.Option("--of", help="Which file's.")] = SchemaOf.policy,
+) -> None:
+    """Print the JSON Schema of the policy file (or of another), for editors."""
+    schemas = {SchemaOf.policy: json_schema, SchemaOf.warmup: warmup_schema, SchemaOf.smoke: smoke_schema}
+    print_json(schemas[of]())

@@ -18,12 +18,12 @@ from router_mcp.stream import Attention
 
 PromptArgument = Annotated[str, typer.Argument(help="The prompt, or - to read it from stdin.")]
 SystemOption = Annotated[str | None, typer.Option("--system", help="Instructions that rule the answer.")]
-TemperatureOption = Annotated[float | None, typer.Option("--temperature", min=0, max=2)]
-LimitOption = Annotated[int | None, typer.Option("--max-output-tokens", min=1)]
+TemperatureOption = Annotated[float | None, typer.Option("--temperature", min=0, max=2, help="Default: the task's.")]
+LimitOption = Annotated[int | None, typer.Option("--max-output-tokens", min=1, help="Most tokens of the answer.")]
 TimeoutOption = Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds; may only shorten.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Pin one model of the catalog.")]
-TenantOption = Annotated[str | None, typer.Option("--tenant")]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0)]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="Whose call it is.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, model and prompt: same answer.")]
 
 
 def generate(

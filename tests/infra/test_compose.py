@@ -184,6 +184,14 @@ def test_images_have_versions() -> None:
         assert not service["image"].endswith(":latest")
 
 
+def test_operators_orders_outlive_the_container_in_a_folder_that_its_user_owns() -> None:
+    router = ALL["router"]
+    folder = router["environment"]["ROUTER_MCP_STATE"]
+    assert f"router-state:{folder}" in router["volumes"]
+    image = (ROOT / "infra/docker/Dockerfile").read_text()
+    assert f"install -d -m 0700 -o 10001 -g 10001 {folder}" in image
+
+
 def test_weights_live_in_named_volumes() -> None:
     assert ALL["ollama"]["volumes"] == ["ollama:/var/lib/ollama"]
     assert ALL["vllm"]["volumes"] == ["vllm-cache:/home/vllm/.cache"]

@@ -10,7 +10,7 @@ import pytest
 from tests.infra.charts import CHARTS, PROFILES, path_of
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "SECURITY.md", ROOT / "docs/deploy.md", ROOT / "docs/security.md"] + [
+DOCUMENTS = [ROOT / "SECURITY.md", ROOT / "docs/deploy.md", ROOT / "docs/security.md", ROOT / "docs/operations.md"] + [
     path_of(chart) / "about.md" for chart in CHARTS
 ]
 OURS = ("infra/", "configs/", "docs/", "tests/")

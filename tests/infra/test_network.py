@@ -173,7 +173,7 @@ async def test_callers_that_dribble_are_let_go_while_others_are_served(router: S
         for _ in range(5):
             await well(router)
         with anyio.fail_after(BOUND_S):
-            while ended < 200:  # noqa: ASYNC110 - the server lets go when it likes; bodies have longer than heads
+            while ended < 200:
                 await anyio.sleep(0.1)
             await well(router)
         group.cancel_scope.cancel()
@@ -190,7 +190,7 @@ async def test_ten_thousand_idle_connections_are_bounded_and_leave_no_trace(rout
         for stream in streams:
             await stream.aclose()
     with anyio.fail_after(BOUND_S):
-        while await health(router) != 200:  # noqa: ASYNC110 - the server notices when it does
+        while await health(router) != 200:
             await anyio.sleep(0.05)
     await well(router)
 

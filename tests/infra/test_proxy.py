@@ -14,8 +14,8 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from router_mcp.config.policy_file import RuntimeConfig
 from router_mcp.domain import Endpoint
+from router_mcp.runtimes.direct import DirectClient
 from router_mcp.runtimes.vllm import VllmRuntime
-from router_mcp.runtimes.wire import make_client, make_transport
 from tests.contract.calls import Heard, a_call
 from tests.contract.replay import exchanges
 from tests.infra import nginx
@@ -342,7 +342,7 @@ async def test_the_routers_adapter_works_through_the_door_with_recorded_answers(
         with nginx.running(DEPLOYMENTS["helm vllm"], f"127.0.0.1:{upstream}") as port:
             endpoint = Endpoint(runtime="vllm", url=f"http://127.0.0.1:{port}")
             config = RuntimeConfig(kind="vllm", endpoints=(endpoint.url,))
-            runtime = VllmRuntime(config, make_client(make_transport(connect_s=2), connect_s=2))
+            runtime = VllmRuntime(config, DirectClient(connect_s=2))
             try:
                 heard = Heard()
                 completion = await runtime.generate(a_call(endpoint), heard)

@@ -259,6 +259,29 @@ def test_the_warming_job_may_reach_the_runtimes() -> None:
     assert any(peer["podSelector"]["matchLabels"].items() <= job.items() for peer in peers)
 
 
+def test_routers_and_jobs_follow_the_same_orders_when_there_is_a_place_for_them() -> None:
+    manifests = render(CHART, merged(profile_values(CHART, "production"), nested(state__existingClaim="orders")))
+    for kind, name, container_name in (("Deployment", NAME, "router"), ("CronJob", f"{NAME}-warm", "warm")):
+        [spec] = pod_specs(only(manifests, kind, name))
+        [volume] = [each for each in spec["volumes"] if each["name"] == "state"]
+        assert volume["persistentVolumeClaim"] == {"claimName": "orders"}
+        inside = container(spec, container_name)
+        [mount] = [each for each in inside["volumeMounts"] if each["name"] == "state"]
+        assert environment(inside)["ROUTER_MCP_STATE"] == mount["mountPath"]
+    alone = pod_specs(only(render(CHART), "Deployment", NAME))[0]["volumes"]
+    assert all("emptyDir" in each for each in alone if each["name"] == "state")
+
+
+def test_tenants_tokens_come_out_of_a_secret_as_a_file_that_only_the_router_has() -> None:
+    manifests = render(CHART, merged(profile_values(CHART, "production"), nested(tenantTokens__secretName="tenants")))
+    [spec] = pod_specs(only(manifests, "Deployment", NAME))
+    assert environment(container(spec, "router"))["ROUTER_MCP_TOKENS_FILE"] == "/etc/router-mcp-tokens/tokens.yaml"
+    [volume] = [each for each in spec["volumes"] if each["name"] == "tenant-tokens"]
+    assert volume["secret"]["secretName"] == "tenants"
+    [job] = pod_specs(only(manifests, "CronJob", f"{NAME}-warm"))
+    assert "ROUTER_MCP_TOKENS_FILE" not in environment(container(job, "warm"))
+
+
 def test_without_vllm_nothing_is_warmed() -> None:
     assert "CronJob" not in kinds(render(CHART, profile_values(CHART, "dev-cpu")))
 

@@ -86,7 +86,7 @@ def runs(pid: int) -> bool:
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what another process does, of which no event tells."""
     with anyio.fail_after(10):
-        while not await condition():  # noqa: ASYNC110 - there is no event
+        while not await condition():
             await anyio.sleep(0.02)
 
 

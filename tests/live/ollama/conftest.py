@@ -16,8 +16,6 @@ from router_mcp.runtimes.wire import make_transport
 DEFAULT_MODEL = "llama3.2:1b"
 NO_CHAT = ("embed", "minilm", "bge", "rerank")
 
-pytest.register_assert_rewrite("tests.contract.ollama_cases")
-
 
 @pytest.fixture
 def endpoint() -> Endpoint:

@@ -14,8 +14,6 @@ from router_mcp.runtimes.wire import make_client, make_transport
 from tests.live.vllm import build, server
 from tests.live.vllm.recorder import Recorder
 
-pytest.register_assert_rewrite("tests.contract.vllm_cases")
-
 
 @pytest.fixture(scope="session")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:

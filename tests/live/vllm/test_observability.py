@@ -59,7 +59,7 @@ async def test_prometheus_scrapes_both_and_every_vllm_metric_that_is_asked_for_i
                 assert wanted <= there, f"no scrape has {sorted(wanted - there)}"
                 assert not any(name.endswith("_created") for name in there if name.startswith("vllm:"))
                 with anyio.fail_after(60):
-                    while any(  # noqa: ASYNC110 - another process changes
+                    while any(
                         rule["health"] != "ok"
                         for group in (await running.get("rules"))["groups"]
                         for rule in group["rules"]

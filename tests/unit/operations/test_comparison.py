@@ -105,4 +105,9 @@ def test_a_median_is_known_to_a_step_and_adds_up_over_processes(times: list[floa
 
 def test_without_a_call_there_are_no_numbers() -> None:
     nothing = Tally()
-    assert (nothing.first_token_p50_s, nothing.tokens_per_s, nothing.error_rate, nothing.invalid_rate) == (None, None, 0, 0)
+    assert (nothing.first_token_p50_s, nothing.tokens_per_s, nothing.error_rate, nothing.invalid_rate) == (
+        None,
+        None,
+        0,
+        0,
+    )

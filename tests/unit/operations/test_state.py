@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +59,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     with pytest.raises(TypeError):
         replace_file(path, "text is no bytes", mode=0o600)  # type: ignore[arg-type]  # that is the point
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", '{"version": 2}', '{"version": 1, "tenants": {"a": {"epoch": -1}}}'])

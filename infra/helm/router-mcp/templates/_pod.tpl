@@ -103,6 +103,9 @@ volumeMounts:
   {{- /* The folder, not the file: a file mounted by subPath would never change. */}}
   - { name: config, mountPath: {{ dir .config }}, readOnly: true }
   - { name: tmp, mountPath: /tmp }
+  {{- with .mounts }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "router-mcp.tracingEnv" -}}
@@ -117,6 +120,7 @@ volumeMounts:
 {{- /* What the router and the warming job know of the runtimes. */ -}}
 {{- define "router-mcp.runtimeEnv" -}}
 {{- $v := .Values -}}
+- { name: ROUTER_MCP_STATE, value: /var/lib/router-mcp }
 {{- with $v.tenantSalt.secretName }}
 - name: ROUTER_MCP_SALT_SECRET
   valueFrom: { secretKeyRef: { name: {{ . }}, key: {{ $v.tenantSalt.secretKey }} } }
@@ -127,5 +131,33 @@ volumeMounts:
 {{- range $v.secretEnv }}
 - name: {{ .name }}
   valueFrom: { secretKeyRef: { name: {{ .secretName }}, key: {{ .secretKey }} } }
+{{- end }}
+{{- end -}}
+
+{{- /* Where operators' orders are read and written: by every router, and by the jobs. */ -}}
+{{- define "router-mcp.stateMount" -}}
+- { name: state, mountPath: /var/lib/router-mcp }
+{{- end -}}
+
+{{- define "router-mcp.stateVolume" -}}
+- name: state
+  {{- if .Values.state.existingClaim }}
+  persistentVolumeClaim: { claimName: {{ .Values.state.existingClaim }} }
+  {{- else }}
+  emptyDir: { sizeLimit: 64Mi }
+  {{- end }}
+{{- end -}}
+
+{{- define "router-mcp.routerMounts" -}}
+{{ include "router-mcp.stateMount" . }}
+{{- if .Values.tenantTokens.secretName }}
+- { name: tenant-tokens, mountPath: /etc/router-mcp-tokens, readOnly: true }
+{{- end }}
+{{- end -}}
+
+{{- define "router-mcp.routerEnv" -}}
+{{ include "router-mcp.runtimeEnv" . | trim }}
+{{- if .Values.tenantTokens.secretName }}
+- { name: ROUTER_MCP_TOKENS_FILE, value: /etc/router-mcp-tokens/{{ .Values.tenantTokens.secretKey }} }
 {{- end }}
 {{- end -}}
