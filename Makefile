@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help tools demo test lint types check live-vllm live-ollama clean
+.PHONY: help tools coverage demo test lint types check live-vllm live-ollama conformance clients mcpb clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -45,6 +45,10 @@ tools:
 
 test: $(VENV)/.developed tools check ## Everything that proves the project on this machine
 	$(BIN)/python -m router_mcp.runtimes.weights
+	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.developed tools ## Branch coverage of everything that needs no GPU, subprocesses included
+	$(BIN)/python -m router_mcp.runtimes.weights
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
 
 live-vllm: $(VENV)/.developed ## The same cases against a real vLLM on this CPU (2.6 GB, built once)
@@ -53,6 +57,17 @@ live-vllm: $(VENV)/.developed ## The same cases against a real vLLM on this CPU 
 
 live-ollama: $(VENV)/.developed ## The same cases against the Ollama at OLLAMA_URL
 	$(BIN)/python -m pytest -m live_ollama tests/live/ollama tests/live/embeddings
+
+conformance: $(VENV)/.developed ## The official conformance suite against both servers, on all protocol revisions
+	$(BIN)/python -m pytest -v tests/conformance
+
+clients: $(VENV)/.developed ## Every client against a real server; writes the table in docs/clients.md (2 GB, installed once)
+	$(BIN)/python -m router_mcp.runtimes.weights
+	$(BIN)/python -m tests.clients.matrix.run
+
+mcpb: $(VENV)/.developed ## The bundle for Claude Desktop, in dist/
+	$(BIN)/python infra/clients/mcpb/build.py
+	$(BIN)/python -m pytest -q tests/clients/test_bundles.py
 
 clean: ## Remove what was built here, but not the user's cache
 	rm -rf $(VENV) .venv-vllm build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

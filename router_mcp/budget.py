@@ -24,10 +24,10 @@ class Budget:
         """Return the seconds left, never negative."""
         return max(0.0, self.deadline - now)
 
-    def first_token_by(self, now: float, candidates_left: int) -> float:
+    def first_token_by(self, now: float, candidates_left: float) -> float:
         """Return when an attempt that begins now must have said its first word.
 
-        `candidates_left` counts this attempt too: the last one has all the time that is left. Once words
+        `candidates_left` counts this attempt too, and one in doubt as a part: the last has all that is left. Once words
         come, the attempt may use the rest of the call, for a good answer that is long is not a failure.
         """
         return now + self.remaining(now) / max(1, candidates_left)

@@ -30,7 +30,7 @@ class Exchange:
         self._now = clock
         self._salt_of = salt_of
 
-    async def run(self, record: CallRecord, step: Step, endpoint: Endpoint, share: int) -> tuple[Completion, Any]:
+    async def run(self, record: CallRecord, step: Step, endpoint: Endpoint, share: float) -> tuple[Completion, Any]:
         """Make one call and judge its answer; return both."""
         kind = record.policy.runtimes[step.runtime].kind
         compiled = structured.compile_for(kind, record.prepared) if record.prepared else None
@@ -54,7 +54,7 @@ class Exchange:
             seconds = self._now() - begun
             self._telemetry.tell(AttemptEnded(started=started, seconds=seconds, completion=completion, error=error))
 
-    async def _listen(self, record: CallRecord, step: Step, started: AttemptStarted, share: int) -> Completion:
+    async def _listen(self, record: CallRecord, step: Step, started: AttemptStarted, share: float) -> Completion:
         """Run the call while its stream keeps its time limits."""
         call, begun = started.call, self._now()
         record.attention.phase = f"{step.model} is reading"

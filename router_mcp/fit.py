@@ -41,9 +41,7 @@ class Skipped:
     reason: str
 
 
-def unfit(
-    policy: PolicyFile, facts: Facts, model: str, capabilities: Callable[[str], Capabilities]
-) -> Skipped | None:
+def unfit(policy: PolicyFile, facts: Facts, model: str, capabilities: Callable[[str], Capabilities]) -> Skipped | None:
     """Return why a model cannot serve a call; `None` when it can."""
     window, runtime = policy.models[model].context_window, policy.models[model].runtime
     allowed = policy.runtimes[runtime].tenants

@@ -158,7 +158,7 @@ class Router:
             return record.result(step, said, self._now(), finish="deadline")
         raise verdict(record, out_of_time=out_of_time)
 
-    async def _attempt(self, record: CallRecord, step: Step, share: int) -> GenerateResult:
+    async def _attempt(self, record: CallRecord, step: Step, share: float) -> GenerateResult:
         """Ask one replica of one model; the record knows how it went, and so does the health board."""
         begun = self._now()
         endpoint: Endpoint | None = None
@@ -177,7 +177,7 @@ class Router:
         record.tried(step, endpoint, self._now() - begun)
         return record.result(step, completion, self._now(), data=data)
 
-    async def _acquire(self, record: CallRecord, step: Step, share: int) -> Endpoint:
+    async def _acquire(self, record: CallRecord, step: Step, share: float) -> Endpoint:
         """Wait for a slot on one of the step's replicas, for no longer than the attempt's share."""
         started, request = self._now(), record.request
         record.attention.phase = f"waiting for {step.model}"

@@ -87,11 +87,11 @@ def _model(router: Router, name: str, now: float) -> ModelStatus:
 
 
 def not_ready(router: Router, now: float) -> str | None:
-    """Return why no task could be served now; `None` when one can, or when nothing is known yet."""
+    """Return why no task could be served now; `None` when one can. What was never heard of cannot be promised."""
     states = {status.name: status for status in models(router, now)}
     policy = router.fleet.policy
     for task in policy.generative_tasks():
-        if any(states[name].state in {"healthy", "unknown", "recovering"} for name in policy.tasks[task].models):
+        if any(states[name].state in {"healthy", "recovering"} for name in policy.tasks[task].models):
             return None
     errors = dict.fromkeys(status.error for status in states.values() if status.error)
-    return "No task can be served: " + " ".join(errors)
+    return f"No task can be served: {' '.join(errors) or 'no runtime was heard of yet. Wait for the first probes.'}"

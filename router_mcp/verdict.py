@@ -7,7 +7,7 @@ is broken.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from router_mcp.errors import (
@@ -28,22 +28,25 @@ from router_mcp.record import NOT_SENT, CallRecord
 
 REPAIRS = 1
 """Times that a model is shown what was wrong with its answer before the next model is asked."""
+DOUBT_PART = 0.25
+"""Part of a candidate's time that all those in doubt have together."""
 _BUSY = frozenset({"overloaded", "queue_full"})
 _ASKED_WRONGLY = (OutputInvalidError, ContextTooLongError, UnsupportedConstraintError)
 """What the caller can change; of these an invalid answer comes first, for a model did answer."""
 
 
-def shares(step: Step, route: Iterable[Step]) -> int:
+def shares(step: Step, route: Sequence[Step]) -> float:
     """Return among how many the time that is left is divided: this step and those that may well serve.
 
-    A step that is itself in doubt shares with all that are left. A second replica counts as a candidate of its
-    own, and further ones do not: the more there are, the less likely it is that all are needed.
+    A step that is itself in doubt shares with all that are left; others leave those in doubt a small part, for
+    one of them may be up again. A second replica counts as a candidate of its own, and further ones do not: the
+    more there are, the less likely it is that all are needed.
     """
+    rest = [each for each in route if each.rank < DOUBTFUL or step.rank >= DOUBTFUL]
     replicas = Counter({step.model: len(step.endpoints)})
-    for each in route:
-        if each.rank < DOUBTFUL or step.rank >= DOUBTFUL:
-            replicas[each.model] += len(each.endpoints)
-    return sum(min(count, 2) for count in replicas.values())
+    for each in rest:
+        replicas[each.model] += len(each.endpoints)
+    return sum(min(count, 2) for count in replicas.values()) + (DOUBT_PART if len(rest) < len(route) else 0)
 
 
 def why_not_first(plan: Plan, primary: str) -> str:

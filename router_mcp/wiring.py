@@ -112,16 +112,16 @@ def make_runtime(name: str, policy: PolicyFile, environ: Mapping[str, str]) -> R
 
         window, patience = _window(policy, name), policy.health.timeout
         return EmbeddedRuntime(config, context_window=window, probe_timeout_s=patience)
-    from router_mcp.runtimes.wire import make_client, make_transport  # noqa: PLC0415 - see `runtimes.late`
-
-    transport = make_transport(connect_s=connect_s, verify=_uses_tls(config))
     if config.kind == "ollama":
         from router_mcp.runtimes.ollama import OllamaRuntime  # noqa: PLC0415 - see the docstring
+        from router_mcp.runtimes.wire import make_transport  # noqa: PLC0415 - see the docstring
 
+        transport = make_transport(connect_s=connect_s, verify=_uses_tls(config))
         return OllamaRuntime(config, transport, connect_s=connect_s, probe_timeout_s=policy.health.timeout, api_key=key)
+    from router_mcp.runtimes.direct import DirectClient  # noqa: PLC0415 - see the docstring
     from router_mcp.runtimes.vllm import VllmRuntime  # noqa: PLC0415 - see the docstring
 
-    return VllmRuntime(config, make_client(transport, connect_s=connect_s), api_key=key)
+    return VllmRuntime(config, DirectClient(connect_s=connect_s), api_key=key)
 
 
 def _uses_tls(config: RuntimeConfig) -> bool:

@@ -6,7 +6,6 @@ import asyncio  # noqa: TID251 - this is the one place that makes a clock
 import selectors
 from typing import Any
 
-
 TICK_S = 1e-6
 """What a turn of the loop takes, so that what happens later is later."""
 

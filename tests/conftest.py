@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from tests.clock import JumpingLoop
 
+# Shared cases assert on their own, and fail with as much to read as tests do.
+pytest.register_assert_rewrite("tests.contract.ollama_cases", "tests.contract.replay", "tests.contract.vllm_cases")
 # A property is not about speed, and the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -182,6 +182,7 @@ def strict_tool(fn: Callable[..., Any], *, error_key: str = ERROR_KEY, **options
     """
     if not inspect.iscoroutinefunction(fn):
         raise TypeError(f"{fn!r} must be async: a thread can be neither cancelled nor shut down")
+    options.setdefault("description", inspect.getdoc(fn) or "")  # the SDK would send the indentation too
     tool = StrictTool.from_function(fn, **options)
     assert isinstance(tool, StrictTool)
     given, model = tool.fn_metadata, _closed(tool.fn_metadata.arg_model)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from router_mcp.edge.groups import sole_error
+from router_mcp.edge.lowlevel import may_hear_progress
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -52,6 +53,9 @@ async def heartbeats(
     What the body raises comes out as it is, not in an exception group. A client that does not read, or is
     gone, costs nothing: reports block or fail on their own and end with the body.
     """
+    if not may_hear_progress(ctx):
+        yield
+        return
     with sole_error():
         async with anyio.create_task_group() as group:
             group.start_soon(_beat, ctx, source, every_s, throttle_s)

@@ -18,13 +18,14 @@ import anyio
 from router_mcp.domain import Capabilities, Endpoint, Probe
 from router_mcp.errors import BrokenStreamError, StalledError, UnreachableError
 from router_mcp.runtimes.cores import usable_cores
+from router_mcp.runtimes.direct import DirectClient
 from router_mcp.runtimes.llama_process import INSTALL, PACKAGE, LlamaProcess, LlamaSpec
 from router_mcp.runtimes.llama_refusals import refusal
 from router_mcp.runtimes.llama_request import request_body
 from router_mcp.runtimes.llama_supervisor import Limits, LlamaSupervisor
 from router_mcp.runtimes.openai_chat import stream_chat
 from router_mcp.runtimes.weights import cached_weights
-from router_mcp.runtimes.wire import foreign_errors, make_client, make_transport, read_body, status_error
+from router_mcp.runtimes.wire import foreign_errors, read_body, status_error
 
 if TYPE_CHECKING:
     from router_mcp.config.policy_file import RuntimeConfig
@@ -53,7 +54,7 @@ class EmbeddedRuntime:
         spec = partial(make_spec or spec_of, config, context_window)
         # A probe must come to its end before the prober loses patience, else a frozen child is never found.
         limits = limits or Limits(answer_s=0.75 * probe_timeout_s)
-        self._client = make_client(make_transport(connect_s=CONNECT_S), connect_s=CONNECT_S)
+        self._client = DirectClient(connect_s=CONNECT_S)
         self._supervisor = LlamaSupervisor(spec, self._ask, limits)
 
     @property

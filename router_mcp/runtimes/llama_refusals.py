@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from router_mcp.errors import AttemptError, ContextTooLongError, UnsupportedConstraintError
-from router_mcp.runtimes.wire import status_error
+from router_mcp.runtimes.wire import Headers, status_error
 
 if TYPE_CHECKING:
-    import httpx
-
     from router_mcp.domain import Call
 
 
-def refusal(call: Call, status: int, headers: httpx.Headers, body: object) -> AttemptError:
+def refusal(call: Call, status: int, headers: Headers, body: object) -> AttemptError:
     """Return what llama.cpp's answer to `call` means; `body` is its parsed JSON, or `None`."""
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict) and error.get("type") == "exceed_context_size_error":

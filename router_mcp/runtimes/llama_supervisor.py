@@ -87,11 +87,11 @@ class LlamaSupervisor:
         """Ask the child how it is. One that does not run is well, unless it could not be started."""
         child = self._child
         if child is not None and child.alive:
-            return await self._ask(child) if child.url else Probe()
+            return await self._ask(child) if child.url else Probe(loaded=frozenset())
         self._spec()
         if self._start_error:
             raise UnreachableError(self._start_error)
-        return Probe()
+        return Probe(loaded=frozenset())
 
     async def reset(self) -> None:
         """Let no later call meet what earlier ones left in the child."""

@@ -11,17 +11,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
-import httpx
 import orjson
 
 from router_mcp.domain import Completion, Usage
 from router_mcp.errors import AttemptError, BrokenStreamError, RejectedError, ServerFailedError
-from router_mcp.runtimes.wire import foreign_errors, parse_json, read_error_body
+from router_mcp.runtimes.wire import CUT, Client, Headers, Response, foreign_errors, parse_json, read_error_body
 
 if TYPE_CHECKING:
     from router_mcp.domain import Endpoint, Listener
 
-OnError: TypeAlias = Callable[[int, httpx.Headers, object], AttemptError]
+OnError: TypeAlias = Callable[[int, Headers, object], AttemptError]
 """What a refusal means on one runtime: status, headers and the parsed body (`None` when it is no JSON)."""
 
 MAX_LINE = 8 * 1024 * 1024
@@ -31,7 +30,7 @@ TAIL_S = 1.0
 
 
 async def stream_chat(  # noqa: PLR0913, PLR0917 - none of these belong together
-    client: httpx.AsyncClient,
+    client: Client,
     url: str,
     body: dict[str, Any],
     headers: dict[str, str],
@@ -63,24 +62,23 @@ def _encode(body: dict[str, Any]) -> bytes:
         raise RejectedError(message) from error
 
 
-async def _refusal(response: httpx.Response, endpoint: Endpoint, on_error: OnError) -> AttemptError:
+async def _refusal(response: Response, endpoint: Endpoint, on_error: OnError) -> AttemptError:
     status = response.status_code
     if status < 400:
         return ServerFailedError(f"{endpoint} answers with a redirect ({status}). Correct its URL in the policy.")
     return on_error(status, response.headers, parse_json(await read_error_body(response)))
 
 
-async def _read(response: httpx.Response, stream: ChatStream) -> None:
+async def _read(response: Response, stream: ChatStream) -> None:
     stream.check_type(response.headers.get("content-type", ""))
-    chunks = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
     with anyio.CancelScope() as tail:
         try:
-            async for chunk in chunks:
+            async for chunk in response.aiter_bytes():
                 was_finished = stream.finished
                 stream.feed(chunk)
                 if stream.finished and not was_finished:
                     tail.deadline = anyio.current_time() + TAIL_S
-        except httpx.TransportError:
+        except CUT:
             if not stream.finished:  # a complete answer stays one, however its connection ends
                 raise
 

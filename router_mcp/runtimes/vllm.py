@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
-import httpx
 
 from router_mcp.domain import Capabilities, Choices, Constraint, JsonSchema, Probe, Regex
 from router_mcp.errors import AttemptError
 from router_mcp.runtimes.openai_chat import stream_chat
 from router_mcp.runtimes.vllm_refusals import refusal
-from router_mcp.runtimes.wire import call_headers, foreign_errors, parse_json, read_body, status_error
+from router_mcp.runtimes.wire import Client, Headers, call_headers, foreign_errors, parse_json, read_body, status_error
 
 if TYPE_CHECKING:
     from router_mcp.config.policy_file import RuntimeConfig
@@ -40,7 +39,7 @@ _GUIDED = ((0, 3), (0, 12))
 
 class _Reply(NamedTuple):
     status: int
-    headers: httpx.Headers
+    headers: Headers
     body: bytes
 
 
@@ -50,7 +49,7 @@ class VllmRuntime:
     def __init__(
         self,
         config: RuntimeConfig,
-        client: httpx.AsyncClient,
+        client: Client,
         *,
         api_key: str | None = None,
         extras_s: float = EXTRAS_S,

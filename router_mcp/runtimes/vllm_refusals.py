@@ -19,11 +19,9 @@ from router_mcp.errors import (
     ServerFailedError,
     UnsupportedConstraintError,
 )
-from router_mcp.runtimes.wire import retry_after, status_error
+from router_mcp.runtimes.wire import Headers, retry_after, status_error
 
 if TYPE_CHECKING:
-    import httpx
-
     from router_mcp.domain import Call, Endpoint
 
 _WINDOW = re.compile(r"maximum context length is (\d+) tokens|max_model_len=(\d+)")
@@ -46,7 +44,7 @@ class _Complaint:
     param: str = ""
 
 
-def refusal(call: Call, status: int, headers: httpx.Headers, body: object) -> AttemptError:
+def refusal(call: Call, status: int, headers: Headers, body: object) -> AttemptError:
     """Return what vLLM's answer to `call` means; `body` is its parsed JSON, or `None`."""
     complaint = _read(body)
     endpoint = call.endpoint

@@ -1,4 +1,4 @@
-"""What every HTTP runtime shares: one client, and foreign failures turned into ours.
+"""What every HTTP runtime shares: what it needs of a client, and foreign failures turned into ours.
 
 Upstream text is read to decide, and never shown: it leaks paths, model lists and other callers' errors
 (vLLM B1 #20, Ollama #9), and may hold injected instructions.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import aiohttp
 import httpx
@@ -27,39 +28,66 @@ from router_mcp.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from router_mcp.runtimes.pool import make_session
 
 if TYPE_CHECKING:
     from router_mcp.domain import Call, Endpoint
 
-KEEPALIVE_S = 3.0
-"""Idle connections are dropped after this: vLLM closes them at exactly 5.00 s (vLLM B1 #15)."""
+Headers: TypeAlias = Mapping[str, str]
+"""Of an answer; their names have no case."""
 MAX_ERROR_BODY = 64 * 1024
 MAX_RETRY_AFTER_S = 600.0
 
 
 def make_transport(*, connect_s: float, verify: bool = True) -> httpx.AsyncBaseTransport:
-    """Return httpx over an aiohttp pool: a third of plain httpx's CPU per request (README, decisions)."""
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=30, happy_eyeballs_delay=0.1
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
-            read_bufsize=256 * 1024,
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
-        )
-
-    return httpx_aiohttp.AiohttpTransport(verify=verify, client=session)
+    """Return httpx over an aiohttp pool, for what needs httpx: a third of plain httpx's CPU per request."""
+    return httpx_aiohttp.AiohttpTransport(verify=verify, client=partial(make_session, connect_s=connect_s))
 
 
 def make_client(transport: httpx.AsyncBaseTransport, *, connect_s: float) -> httpx.AsyncClient:
     """Return a client without time limits but on connecting: the router rules the rest."""
     timeout = httpx.Timeout(None, connect=connect_s)
     return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)
+
+
+class Response(Protocol):
+    """What adapters use of an answer: of `httpx.Response`, or `direct.DirectResponse`."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """The headers."""
+        ...
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes."""
+        ...
+
+
+class Client(Protocol):
+    """What adapters use of a client: of `httpx.AsyncClient`, or `direct.DirectClient`."""
+
+    def stream(
+        self, method: str, url: str, *, content: bytes | None = None, headers: Headers
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send a request, and close its connection unless its answer is read to the end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...
+
+
+UNREACHED = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol),
+    *(aiohttp.ClientConnectionError, aiohttp.InvalidURL, ConnectionError),
+)
+CUT = (httpx.TransportError, aiohttp.ClientError)
+"""What ends an answer before its end, and says nothing against one that was complete."""
 
 
 @contextmanager
@@ -69,7 +97,7 @@ def foreign_errors(endpoint: Endpoint) -> Generator[None]:
         yield
     except AttemptError:
         raise
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, ConnectionError) as error:
+    except UNREACHED as error:
         message = f"{endpoint} cannot be reached ({_reason(error)}). Start it, or correct its URL in the policy."
         raise UnreachableError(message) from error
     except (httpx.TimeoutException, TimeoutError) as error:
@@ -91,7 +119,7 @@ def _reason(error: Exception) -> str:
     return "no connection"
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
+def retry_after(headers: Headers) -> float | None:
     """Return the seconds of a `Retry-After` header; `None` when absent, a date, or not sensible."""
     try:
         seconds = float(headers.get("retry-after", ""))
@@ -100,7 +128,7 @@ def retry_after(headers: httpx.Headers) -> float | None:
     return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else None
 
 
-def status_error(endpoint: Endpoint, status: int, headers: httpx.Headers) -> AttemptError:
+def status_error(endpoint: Endpoint, status: int, headers: Headers) -> AttemptError:
     """Return what a status means on every runtime; adapters look at the body for what is theirs first."""
     if status in {401, 403}:
         return UnauthorizedError(f"{endpoint} refused the key ({status}). Correct the variable named in api_key_env.")
@@ -115,17 +143,17 @@ def status_error(endpoint: Endpoint, status: int, headers: httpx.Headers) -> Att
     return ServerFailedError(f"{endpoint} failed ({status}). Look at its log.", retry_after_s=retry_after(headers))
 
 
-async def read_body(response: httpx.Response, limit: int) -> bytes:
+async def read_body(response: Response, limit: int) -> bytes:
     """Read a body, but stop once more than `limit` bytes have come."""
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > limit:
             break
     return bytes(body)
 
 
-async def read_error_body(response: httpx.Response) -> bytes:
+async def read_error_body(response: Response) -> bytes:
     """Read an error body, but no more of it than anyone needs."""
     return await read_body(response, MAX_ERROR_BODY)
 

@@ -35,7 +35,10 @@ def _closest(error: ValidationError) -> ValidationError:
     while error.validator in {"anyOf", "oneOf"} and error.context:
         alternatives: dict[Any, list[ValidationError]] = {}
         for inner in error.context:
-            alternatives.setdefault(inner.relative_schema_path[0], []).append(inner)
+            if inner.relative_schema_path:  # an alternative that is false has none, and was not meant
+                alternatives.setdefault(inner.relative_schema_path[0], []).append(inner)
+        if not alternatives:
+            break
         error = min(alternatives.values(), key=_distance)[0]
     return error
 

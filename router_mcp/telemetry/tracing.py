@@ -32,7 +32,7 @@ from router_mcp.telemetry.conventions import Attributes, answered, asked, input_
 
 _SECOND = 1_000_000_000
 _W3C = TraceContextTextMapPropagator()
-WORTH_TELLING_S = 0.001
+WORTH_TELLING_S = 0.01
 """Waits for a slot that are shorter are not an event."""
 
 

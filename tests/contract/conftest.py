@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.vllm_cases", "tests.contract.replay")
-
 
 @pytest.fixture
 def anyio_backend() -> str:

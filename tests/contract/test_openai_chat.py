@@ -12,6 +12,7 @@ import pytest
 from router_mcp.domain import Completion, Endpoint, Usage
 from router_mcp.errors import AttemptError, BrokenStreamError, RejectedError, ServerFailedError
 from router_mcp.runtimes.openai_chat import MAX_LINE, TAIL_S, stream_chat
+from router_mcp.runtimes.wire import Headers
 from tests.clock import JumpingLoop
 from tests.contract.calls import Heard
 from tests.contract.replay import Pieces, exchanges, recording
@@ -40,7 +41,7 @@ class Hanging(Pieces):
         await anyio.sleep_forever()
 
 
-def refused(status: int, headers: httpx.Headers, body: object) -> AttemptError:
+def refused(status: int, headers: Headers, body: object) -> AttemptError:
     return RejectedError(f"{status} {headers.get('retry-after')} {body}")
 
 

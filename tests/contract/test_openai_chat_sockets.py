@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import anyio
-import httpx
 import pytest
 from anyio.abc import SocketStream
 
 from router_mcp.domain import Completion, Endpoint
 from router_mcp.errors import AttemptError, BrokenStreamError, RejectedError, UnreachableError
+from router_mcp.runtimes.direct import DirectClient
 from router_mcp.runtimes.openai_chat import stream_chat
-from router_mcp.runtimes.wire import KEEPALIVE_S, make_client, make_transport
+from router_mcp.runtimes.pool import KEEPALIVE_S
+from router_mcp.runtimes.wire import Headers
 from tests.contract.calls import Heard
 from tests.contract.replay import recording
 from tests.contract.sockets import EVENTS, Script, chunk, event, serving
@@ -22,13 +25,13 @@ LONG_ENOUGH = 5.0
 """Seconds; nothing here takes more than some hundredths, but machines can be busy."""
 
 
-def refused(status: int, headers: httpx.Headers, body: object) -> AttemptError:
+def refused(status: int, headers: Headers, body: object) -> AttemptError:
     return RejectedError(f"{status} {body}")
 
 
 async def ask(url: str, heard: Heard | None = None) -> Completion:
     endpoint = Endpoint(runtime="test", url=url)
-    async with make_client(make_transport(connect_s=2), connect_s=2) as client:
+    async with aclosing(DirectClient(connect_s=2)) as client:
         return await stream_chat(client, f"{url}/chat", {}, {}, endpoint, heard or Heard(), refused)
 
 
@@ -156,7 +159,7 @@ async def test_a_connection_that_was_read_to_its_end_is_used_again() -> None:
     with anyio.fail_after(LONG_ENOUGH):
         async with serving(answer_twice) as url:
             endpoint = Endpoint(runtime="test", url=url)
-            async with make_client(make_transport(connect_s=2), connect_s=2) as client:
+            async with aclosing(DirectClient(connect_s=2)) as client:
                 for _ in range(2):
                     await stream_chat(client, f"{url}/chat", {}, {}, endpoint, Heard(), refused)
     assert connections == 1

@@ -11,7 +11,7 @@ import pytest
 
 from router_mcp.domain import JsonSchema, Probe
 from router_mcp.errors import AttemptError, ServerFailedError, UnauthorizedError, UnreachableError
-from router_mcp.runtimes.vllm import read_load
+from router_mcp.runtimes.vllm import read_load, read_prefix_cache
 from tests.clock import JumpingLoop
 from tests.contract.calls import Heard
 from tests.contract.replay import Exchange, Pieces, recording
@@ -65,6 +65,8 @@ async def test_a_server_that_is_well_tells_what_it_serves_and_how_busy_it_is() -
         version="0.32.0",
         running=0,
         tokens_total=33241.0 + 14916.0,
+        prefix_queried=33241,
+        prefix_hit=8576,
     )
 
 
@@ -212,6 +214,33 @@ async def test_a_cache_is_reported_as_dropped_only_if_it_was(name: str, dropped:
     """vLLM B1 #12: outside dev mode there is no such route, and a busy server says 200 and `false`."""
     site = Site({"/reset_prefix_cache": recorded(name)[0]})
     assert await over(site).reset_cache(ENDPOINT) is dropped
+
+
+@pytest.mark.parametrize(
+    ("metrics", "cache"),
+    [
+        (b"", (None, None)),
+        (b"vllm:prefix_cache_queries_total 9.0\nvllm:prefix_cache_hits_total 4.0\n", (9, 4)),
+        (b'vllm:prefix_cache_hits_total{engine="0"} 1.0\nvllm:prefix_cache_hits_total{engine="1"} 2.0\n', (None, 3)),
+        (b"vllm:external_prefix_cache_hits_total 7.0\nvllm:prefix_cache_hits_created 5.0\n", (None, None)),
+    ],
+)
+def test_what_the_prefix_cache_served_is_the_sum_over_engines(
+    metrics: bytes, cache: tuple[int | None, int | None]
+) -> None:
+    assert read_prefix_cache(metrics) == cache
+
+
+async def test_dropping_a_cache_reaches_the_tiers_below_the_gpu() -> None:
+    """They would go on serving what the GPU dropped (gateways.md L25)."""
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path.decode())
+        return httpx.Response(200, json={"success": True})
+
+    assert await over(httpx.MockTransport(answer)).reset_cache(ENDPOINT)
+    assert seen == ["/reset_prefix_cache?reset_external=true"]
 
 
 @pytest.mark.parametrize("answer", [reply(200), reply(200, b'{"success":"yes"}'), reply(405)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import anyio
@@ -140,7 +141,9 @@ async def test_a_broken_source_stops_the_reports_and_not_the_call(mode: Any, cap
 class Wire:
     """A context whose client is in some state."""
 
-    def __init__(self, report: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, report: Callable[[], Awaitable[None]], *, token: str | None = "asked") -> None:
+        channel = SimpleNamespace(_inner=SimpleNamespace(_progress_token=token))
+        self.request_context = SimpleNamespace(session=SimpleNamespace(_request_outbound=channel))
         self._report = report
 
     async def report_progress(self, value: float, total: float | None = None, message: str | None = None) -> None:
@@ -154,6 +157,18 @@ async def test_a_client_that_is_gone_costs_the_call_nothing(caplog: pytest.LogCa
     caplog.set_level(logging.CRITICAL)
     async with heartbeats(cast("Context[Any]", Wire(gone)), Work()):
         await anyio.sleep(30)
+
+
+async def test_a_caller_on_a_wire_who_sent_no_token_starts_no_reporter() -> None:
+    reports: list[str] = []
+
+    async def report() -> None:
+        reports.append("told")
+
+    for token in ("asked", None):
+        async with heartbeats(cast("Context[Any]", Wire(report, token=token)), Work()):
+            await anyio.sleep(0.1)
+        assert reports == ["told"]
 
 
 async def test_a_client_that_does_not_read_does_not_hold_the_call() -> None:

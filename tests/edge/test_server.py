@@ -79,6 +79,23 @@ async def test_the_tools_are_these_and_their_schemas_are_flat(era: str) -> None:
     assert task["default"] == "reasoning"
 
 
+async def test_data_that_is_null_is_an_answer(era: str) -> None:
+    async with connected(era, gpu=ScriptedRuntime(says("null"))) as (client, _):
+        result = await client.call_tool("structured_generate", {"prompt": "Any?", "json_schema": {"type": "null"}})
+    assert not result.is_error, text_of(result)
+    assert result.structured_content is not None
+    assert result.structured_content["data"] is None
+    assert text_of(result) == "null"
+
+
+async def test_listings_have_a_receipt_too(era: str) -> None:
+    async with connected(era) as (client, _):
+        for tool in ("list_models", "explain_route"):
+            route = ((await client.call_tool(tool, {})).meta or {})["router-mcp/route"]
+            assert (route["attempts"], route["queue_wait_s"]) == ([], 0.0)
+            assert route["request_id"]
+
+
 async def test_a_client_that_shows_only_instructions_still_sells_the_tools(era: str) -> None:
     async with connected(era) as (client, _):
         assert client.instructions == INSTRUCTIONS

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp.client.extension import advertise
-from mcp.server.mcpserver import MCPServer
-from mcp.types import CallToolResult, TextContent
+from mcp.server.context import ServerRequestContext
+from mcp.server.extension import Extension
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.types import CallToolRequestParams, CallToolResult, TextContent
 
 from router_mcp.edge import task_store
 from router_mcp.edge.app import Source
@@ -124,6 +127,20 @@ async def test_an_unknown_handle_and_an_undeclared_extension_are_refused_as_the_
         assert older.value.code == -32601
 
 
+class Crashes(Extension):
+    """Something below the tasks that has a bug, or answers by itself."""
+
+    identifier = "test.example/crashes"
+
+    async def intercept_tool_call(self, params: Any, ctx: Any, call_next: Any) -> Any:
+        if params.arguments["how"] not in {"crash", "answer"}:
+            return await call_next(ctx)
+        await anyio.sleep(params.arguments["seconds"])
+        if params.arguments["how"] == "answer":
+            return {"content": [{"type": "text", "text": "from below"}]}
+        raise RuntimeError("the password is 1234")
+
+
 @asynccontextmanager
 async def small_server(tasks: Tasks, *extensions: Any) -> AsyncGenerator[Client]:
     """Serve one tool, `work`, that does as it is told."""
@@ -133,10 +150,11 @@ async def small_server(tasks: Tasks, *extensions: Any) -> AsyncGenerator[Client]
         async with tasks.running():
             yield
 
-    server: MCPServer[None] = MCPServer("small", version="1", lifespan=lifespan, extensions=[tasks])
+    server: MCPServer[None] = MCPServer("small", version="1", lifespan=lifespan, extensions=[tasks, Crashes()])
 
     @server.tool(structured_output=False)
-    async def work(how: str, seconds: float = 10) -> CallToolResult:
+    async def work(how: str, ctx: Context[None], seconds: float = 10) -> CallToolResult:
+        assert ctx.client_capabilities is not None, "the call sees its session, though it may outlive its request"
         await anyio.sleep(seconds)
         if how == "protocol":
             raise MCPError(-32603, "boom", {"why": "told to"})
@@ -157,6 +175,58 @@ async def test_a_protocol_error_makes_the_handle_fail_and_a_quick_one_the_reques
         assert "result" not in found
         with pytest.raises(MCPError, match="boom"):
             await client.call_tool("work", {"how": "protocol", "seconds": 0})
+
+
+async def test_a_crash_fails_the_handle_without_its_text_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    polling = PollingTasks(give_up=True)
+    async with small_server(Tasks({"work"}), polling) as client:
+        await client.call_tool("work", {"how": "crash", "seconds": 10})
+        await anyio.sleep(20)
+        found = await ask(client, "tasks/get", polling.handles[0].task_id)
+    assert found["status"] == "failed"
+    assert found["error"] == {"code": -32603, "message": "Internal error"}
+    assert "1234" in caplog.text
+
+
+async def test_what_an_extension_below_answers_is_kept_too() -> None:
+    polling = PollingTasks(give_up=True)
+    async with small_server(Tasks({"work"}), polling) as client:
+        await client.call_tool("work", {"how": "answer", "seconds": 10})
+        await anyio.sleep(20)
+        found = await ask(client, "tasks/get", polling.handles[0].task_id)
+    assert found["result"]["content"][0]["text"] == "from below"
+
+
+async def test_a_call_that_ends_with_the_server_says_so() -> None:
+    tasks, raised = Tasks({"work"}, patience_s=60), []
+    declared = SimpleNamespace(extensions={EXTENSION: {}})
+    ctx: Any = ServerRequestContext(
+        session=cast("Any", SimpleNamespace(client_capabilities=declared)),
+        lifespan_context=None,
+        protocol_version="2026-07-28",
+        method="tools/call",
+    )
+
+    async def never(_: Any) -> Any:
+        await anyio.sleep_forever()
+
+    async def call() -> None:
+        with pytest.raises(MCPError, match="shutting down") as error:
+            await tasks.intercept_tool_call(CallToolRequestParams(name="work"), ctx, never)
+        raised.append(error.value)
+
+    async with anyio.create_task_group() as group, tasks.running():
+        group.start_soon(call)
+        await anyio.sleep(1)
+    assert len(raised) == 1
+
+
+async def test_an_update_is_acknowledged_though_our_calls_ask_for_nothing() -> None:
+    polling = PollingTasks(give_up=True)
+    async with small_server(Tasks({"work"}), polling) as client:
+        await client.call_tool("work", {"how": "well"})
+        acknowledged = await ask(client, "tasks/update", polling.handles[0].task_id)
+    assert acknowledged.keys() <= {"resultType", "_meta"}
 
 
 async def test_a_tool_that_requires_the_extension_refuses_who_does_not_declare_it() -> None:

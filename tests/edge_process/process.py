@@ -43,7 +43,7 @@ class Demo:
     async def noted(self, note: str) -> None:
         """Wait until the server wrote this down."""
         with anyio.fail_after(PATIENCE_S):
-            while note not in self.notes():  # noqa: ASYNC110 - another process writes the file
+            while note not in self.notes():
                 await anyio.sleep(0.01)
 
     async def send(self, message: dict[str, Any] | bytes) -> None:

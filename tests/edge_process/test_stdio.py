@@ -164,7 +164,7 @@ async def test_a_big_argument_and_a_big_answer_pass_whole(mode: Any, tmp_path: P
 
 async def until(notes: Path, note: str) -> None:
     with anyio.fail_after(20):
-        while not notes.exists() or note not in notes.read_text().split():  # noqa: ASYNC110 - see Demo.noted
+        while not notes.exists() or note not in notes.read_text().split():
             await anyio.sleep(0.01)
 
 

@@ -59,7 +59,7 @@ class Prometheus:
     async def until(self, expression: str) -> list[dict[str, Any]]:
         """Ask until there is an answer."""
         with anyio.fail_after(60):
-            while not (found := await self.query(expression)):  # noqa: ASYNC110 - another process changes
+            while not (found := await self.query(expression)):
                 await anyio.sleep(0.2)
         return found
 

@@ -30,7 +30,7 @@ async def served(app: Any) -> AsyncGenerator[str]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             with anyio.fail_after(20):
-                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                while not server.started:
                     await anyio.sleep(0.01)
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -100,7 +100,7 @@ async def test_a_call_that_the_primary_serves(here: Scene) -> None:
     line = await here.running.logged(f"trace_id={trace_id}")
     headers = here.upstream.requests[-1][0]
     with anyio.fail_after(30):
-        while "gen_ai.client.token.usage" not in here.collector.metrics:  # noqa: ASYNC110 - the wire has no event
+        while "gen_ai.client.token.usage" not in here.collector.metrics:
             await anyio.sleep(0.05)
     route = result["_meta"]["router-mcp/route"]
     assert route["trace_id"] == trace_id
@@ -190,6 +190,17 @@ async def test_without_an_exporter_the_clients_trace_is_in_the_receipt_and_reach
     assert result["_meta"]["router-mcp/route"]["trace_id"] == trace_id
     assert headers["traceparent"] == f"00-{trace_id}-{span_id}-01"
     assert here.collector.spans == []
+
+
+async def test_a_trace_that_only_the_http_header_names_is_taken_up(tmp_path: Path) -> None:
+    async with scene(tmp_path, LLM_TRACE_EXPORTER="none") as here:
+        trace_id, span_id, traceparent = new_trace()
+        request = request_of("generate", {"prompt": "x"})
+        request["headers"]["traceparent"] = traceparent
+        response = await here.client.post(f"{here.url}/mcp", **request)
+        headers = here.upstream.requests[0][0]
+    assert f'"trace_id":"{trace_id}"' in response.text
+    assert headers["traceparent"] == f"00-{trace_id}-{span_id}-01"
 
 
 @pytest.mark.parametrize("collector", ["refuses", "hangs"])

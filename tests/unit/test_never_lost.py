@@ -108,3 +108,11 @@ async def test_a_stream_that_stalls_in_a_call_with_little_time_still_goes_to_the
         result = await house.router.generate(GenerateRequest(prompt="hi", timeout_s=6))
         assert (result.text, result.finish_reason) == ("all", "stop")
         assert house.state("gpu") == "unknown", "a caller in a hurry proves nothing"
+
+
+async def test_a_model_that_was_ill_and_is_up_again_has_some_time_left_when_the_well_one_hangs() -> None:
+    async with open_house(gpu=ScriptedRuntime(hangs()), laptop=ScriptedRuntime(says("up again"))) as house:
+        house.router.board.failed(house.endpoint("laptop"), "small", StalledError("silent"), anyio.current_time())
+        before = anyio.current_time()
+        assert (await house.router.generate(ASK)).text == "up again"
+        assert anyio.current_time() - before == pytest.approx(24, abs=0.1)

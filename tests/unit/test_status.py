@@ -16,12 +16,14 @@ pytestmark = pytest.mark.anyio
 ASK = GenerateRequest(prompt="hi")
 
 
-async def test_a_fresh_router_knows_nothing_and_is_ready() -> None:
+async def test_a_fresh_router_knows_nothing_and_promises_nothing() -> None:
     async with open_house() as house:
         now = anyio.current_time()
         assert {model.state for model in status.models(house.router, now)} == {"unknown"}
-        assert status.not_ready(house.router, now) is None
         assert all(each.since_s is None for each in status.endpoints(house.router, now))
+        assert "first probes" in (status.not_ready(house.router, now) or "")
+        await house.router.generate(ASK)
+        assert status.not_ready(house.router, anyio.current_time()) is None
 
 
 async def test_a_model_shows_its_tasks_its_state_and_its_last_error() -> None:

@@ -45,9 +45,9 @@ CHOICES = Choices(("yes", "no"))
         (big(*GPUS), [small()], 3),
         (small(), [big(*GPUS)], 3),
         (big(GPUS[0]), [big(GPUS[1], rank=1), small()], 3),
-        (big(GPUS[0]), [big(GPUS[1], rank=DOUBTFUL), small()], 2),
+        (big(GPUS[0]), [big(GPUS[1], rank=DOUBTFUL), small()], 2.25),
         (big(GPUS[0]), [small(rank=1)], 2),
-        (big(GPUS[0]), [small(rank=DOUBTFUL)], 1),
+        (big(GPUS[0]), [small(rank=DOUBTFUL)], 1.25),
         (big(GPUS[0], rank=DOUBTFUL), [small(rank=DOUBTFUL)], 2),
         (big(GPUS[0], rank=DOUBTFUL), [small(rank=DOUBTFUL + 1)], 2),
     ],
@@ -59,14 +59,14 @@ CHOICES = Choices(("yes", "no"))
         "two replicas and a fallback: a third",
         "a fallback's replicas count too",
         "a replica that is merely full counts like one that is well",
-        "one that failed does not count",
+        "one that failed counts as a small part",
         "a fallback that is merely full counts",
-        "a fallback that failed does not count",
+        "a fallback that failed counts as a small part",
         "one in doubt shares with others in doubt",
         "and with those that are worse",
     ],
 )
-def test_time_is_shared_with_those_that_may_well_serve(step: Step, rest: list[Step], among: int) -> None:
+def test_time_is_shared_with_those_that_may_well_serve(step: Step, rest: list[Step], among: float) -> None:
     assert shares(step, rest) == among
 
 

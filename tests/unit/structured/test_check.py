@@ -131,6 +131,7 @@ def test_a_violation_says_where_and_what_must_be(text: str, words: str) -> None:
     ("schema", "text", "words"),
     [
         ({"anyOf": [{"type": "string"}, PERSON]}, '{"name": "Ada", "age": -1}', "/age: must be at least 0, not -1"),
+        ({"anyOf": [False, {"const": None}]}, "[]", "/: must be null"),
         ({"oneOf": [{"minimum": 1}, {"maximum": 5}]}, "3", "/: must match exactly one of the alternatives"),
         ({"type": ["string", "null"]}, "3", "/: must be string or null, not 3"),
         ({"items": {"enum": ["a", "b"]}}, '["a", "c"]', '/1: must be one of ["a", "b"]'),
@@ -169,6 +170,9 @@ def test_of_several_alternatives_the_one_that_was_meant_is_spoken_of() -> None:
     assert fault(schema, '{"kind": "dog", "breed": 3}').violations == ("/breed: must be string, not 3",)
     assert fault(schema, '{"kind": "dog"}').violations == ('/: lacks the required property "breed"',)
     nested = {"anyOf": [{"items": schema}, {"type": "string"}]}
+    assert fault({"items": {"anyOf": [False, False]}, "minItems": 1}, "[1]").violations == (
+        "/0: must match one of the alternatives of anyOf",
+    )
     assert fault(nested, '[null, {"kind": "cat", "lives": "nine"}, 1, {"a": 2}]').violations[0].startswith("/1/lives")
 
 
