@@ -208,7 +208,8 @@ async def main(fleet: Fleet) -> int:
     verdict.say(
         "\np50, p99, max: of calls. wave: failed attempts of those in flight when it struck. later: failed attempts "
         "after that;\nmost: the most of them in one window of the breaker. demoted: after it struck. "
-        f"reinstated: after it was lifted.\nHere demote_after is {HEALTH['demote_after']:g} s, retry_after {HEALTH['retry_after']:g} s, the "
+        "reinstated: after it was lifted.\n"
+        f"Here demote_after is {HEALTH['demote_after']:g} s, retry_after {HEALTH['retry_after']:g} s, the "
         f"deadline {TIMEOUTS['interactive']:g} s.\n"
     )
     for part in (steady_state, all_hung, rush, cancelled, hang_under_traffic, frozen_while_idle):
