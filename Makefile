@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help tools coverage demo test lint types check live-vllm live-ollama conformance clients mcpb clean
+.PHONY: help tools coverage chaos soak bench demo test lint types check live-vllm live-ollama conformance clients mcpb clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -57,6 +57,15 @@ live-vllm: $(VENV)/.developed ## The same cases against a real vLLM on this CPU 
 
 live-ollama: $(VENV)/.developed ## The same cases against the Ollama at OLLAMA_URL
 	$(BIN)/python -m pytest -m live_ollama tests/live/ollama tests/live/embeddings
+
+chaos: $(VENV)/.developed ## Every fault against 1,000 calls on real sockets, as a table
+	$(BIN)/python -m tests.chaos.report
+
+soak: $(VENV)/.developed ## Random faults for SOAK_MINUTES (10): flat memory, nothing leaked, nothing stuck
+	$(BIN)/python -m tests.chaos.soak $${SOAK_MINUTES:-10}
+
+bench: $(VENV)/.developed ## What a call costs beyond an empty MCP tool, beside a naive one
+	$(BIN)/python -m benchmarks.overhead
 
 conformance: $(VENV)/.developed ## The official conformance suite against both servers, on all protocol revisions
 	$(BIN)/python -m pytest -v tests/conformance
