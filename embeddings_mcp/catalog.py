@@ -9,8 +9,9 @@ from embeddings_mcp.config.file import EmbeddingsFile
 from embeddings_mcp.domain import BackendKind, ModelCard
 from embeddings_mcp.request import allowed_dimensions
 from router_mcp.admission import AdmissionBook
+from router_mcp.board import HealthBoard
 from router_mcp.domain import Endpoint, State
-from router_mcp.health import HealthBoard, Standing, since
+from router_mcp.health import Standing, since
 
 _FROM_BEST: tuple[State, ...] = ("healthy", "unknown", "recovering", "unhealthy", "demoted")
 

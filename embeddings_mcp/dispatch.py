@@ -14,9 +14,10 @@ from embeddings_mcp.errors import WrongShapeError
 from embeddings_mcp.telemetry.base import BatchEnded, BatchStarted, Telemetry
 from embeddings_mcp.trail import Trail
 from router_mcp.admission import AdmissionBook
+from router_mcp.board import HealthBoard
 from router_mcp.domain import Endpoint
 from router_mcp.errors import AttemptError, OutOfTimeError, OverloadedError, StalledError
-from router_mcp.health import WELL, HealthBoard, Standing
+from router_mcp.health import WELL, Standing
 
 REPLICA_TRIES = 3
 """Replicas that one batch may try before it fails."""

@@ -20,7 +20,7 @@ from embeddings_mcp.dispatch import Dispatch
 from embeddings_mcp.embedder import Embedder
 from embeddings_mcp.telemetry.base import Listeners, Telemetry
 from router_mcp.admission import AdmissionBook, Limit
-from router_mcp.health import HealthBoard
+from router_mcp.board import HealthBoard
 
 if TYPE_CHECKING:
     import httpx

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from router_mcp.config import PolicyFile, default_path, load_config, profile_path
     from router_mcp.domain import Choices, GenerateRequest, GenerateResult, Grammar, JsonSchema, Message, Receipt, Regex
     from router_mcp.errors import RouterError
+    from router_mcp.follow import Follower
     from router_mcp.prober import Prober
     from router_mcp.router import Router
     from router_mcp.stream import Attention
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Attention",
     "Choices",
+    "Follower",
     "GenerateRequest",
     "GenerateResult",
     "Grammar",
@@ -45,6 +47,7 @@ _HOMES = {
     "config": ("PolicyFile", "default_path", "load_config", "profile_path"),
     "domain": ("Choices", "GenerateRequest", "GenerateResult", "Grammar", "JsonSchema", "Message", "Receipt", "Regex"),
     "errors": ("RouterError",),
+    "follow": ("Follower",),
     "prober": ("Prober",),
     "router": ("Router",),
     "stream": ("Attention",),

@@ -5,16 +5,16 @@ The book is the only owner of in-flight counts. A slot is held by a `with` block
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-
-import anyio
+from dataclasses import dataclass
 
 from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import Endpoint
 from router_mcp.errors import QueueFullError
+from router_mcp.line import Line, Waiter
+from router_mcp.replicas import Replicas
 
 Clock = Callable[[], float]
 MAX_RETRY_AFTER_S = 60.0
@@ -38,74 +38,6 @@ def limits_of(policy: PolicyFile) -> dict[str, Limit]:
     }
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """A caller in the queue."""
-
-    endpoints: tuple[Endpoint, ...]
-    tenant: str
-    event: anyio.Event = field(default_factory=anyio.Event)
-    granted: Endpoint | None = None
-
-
-@dataclass(slots=True)
-class _Line:
-    """The queue of one runtime: a line for each tenant, served in turn."""
-
-    tenants: OrderedDict[str, deque[Waiter]] = field(default_factory=OrderedDict)
-    length: int = 0
-
-    def add(self, waiter: Waiter) -> None:
-        self.tenants.setdefault(waiter.tenant, deque()).append(waiter)
-        self.length += 1
-
-    def has(self, waiter: Waiter) -> bool:
-        return waiter in self.tenants.get(waiter.tenant, ())
-
-    def remove(self, waiter: Waiter) -> None:
-        line = self.tenants[waiter.tenant]
-        line.remove(waiter)
-        self.length -= 1
-        if not line:
-            del self.tenants[waiter.tenant]
-
-    def pop_for_tenant(self, tenant: str) -> Waiter | None:
-        """Take the last caller of the longest line, if that stays no shorter than this tenant's with one more."""
-        longest = max(self.tenants.values(), key=len, default=deque[Waiter]())
-        if len(longest) <= len(self.tenants.get(tenant, ())) + 1:
-            return None
-        waiter = longest[-1]
-        self.remove(waiter)
-        return waiter
-
-    def pop_for(self, endpoint: Endpoint) -> Waiter | None:
-        """Take the next caller that accepts this endpoint, and send its tenant to the end of the turn."""
-        for tenant, line in self.tenants.items():
-            waiter = next((each for each in line if endpoint in each.endpoints), None)
-            if waiter is not None:
-                self.remove(waiter)
-                if tenant in self.tenants:
-                    self.tenants.move_to_end(tenant)
-                return waiter
-        return None
-
-    def wanted(self) -> tuple[Endpoint, ...]:
-        """List the endpoints that anyone here waits for."""
-        waiters = (waiter for line in self.tenants.values() for waiter in line)
-        return tuple(dict.fromkeys(endpoint for waiter in waiters for endpoint in waiter.endpoints))
-
-    def position(self, waiter: Waiter) -> int:
-        """Return which of the callers in the queue, counted from 1, this one will be when all are served in turn."""
-        ahead = turns = self.tenants[waiter.tenant].index(waiter)
-        sooner = 1  # tenants that stand before this one's have one turn more
-        for tenant, line in self.tenants.items():
-            if tenant == waiter.tenant:
-                sooner = 0
-            else:
-                ahead += min(len(line), turns + sooner)
-        return ahead + 1
-
-
 class AdmissionBook:
     """Counts calls in flight and keeps the queues. Changed only by synchronous code, so it needs no lock."""
 
@@ -113,7 +45,10 @@ class AdmissionBook:
         self._clock = clock
         self._limits: dict[str, Limit] = {}
         self._running: dict[Endpoint, int] = {}
-        self._lines: dict[str, _Line] = {}
+        self._totals: Counter[str] = Counter()
+        self._full: dict[str, set[str]] = {}
+        """By runtime, the URLs of endpoints without a free slot."""
+        self._lines: dict[str, Line] = {}
         self._held_s: dict[str, float] = {}
 
     def configure(self, limits: dict[str, Limit]) -> None:
@@ -122,6 +57,10 @@ class AdmissionBook:
         A runtime that is not among them keeps its own, for the calls that began while it was configured.
         """
         self._limits |= limits
+        self._full = {name: set() for name in self._limits}
+        for endpoint, running in self._running.items():
+            if running >= self._limits[endpoint.runtime].concurrency:
+                self._full[endpoint.runtime].add(endpoint.url)
         for line in self._lines.values():
             for endpoint in line.wanted():
                 self._grant(endpoint)
@@ -129,6 +68,15 @@ class AdmissionBook:
     def running(self, endpoint: Endpoint) -> int:
         """Return the calls in flight on an endpoint."""
         return self._running.get(endpoint, 0)
+
+    def total(self, runtime: str) -> int:
+        """Return the calls in flight on a runtime."""
+        return self._totals[runtime]
+
+    def is_full(self, runtime: str, replicas: Replicas) -> bool:
+        """Tell whether none of these replicas of a runtime has a free slot, mostly without a look at each."""
+        full = self._full[runtime]
+        return len(full) >= len(replicas) and all(each.url in full for each in replicas)
 
     def in_flight(self) -> dict[Endpoint, int]:
         """Return the calls in flight on every endpoint that has any."""
@@ -163,8 +111,16 @@ class AdmissionBook:
         while the caller waits, and `None` when it no longer does. Raises `QueueFullError` when the queue is
         full: at once, or later when the last place of the longest line goes to a tenant that has fewer.
         """
-        endpoint = self._free(runtime, endpoints)
-        return endpoint or await self._wait(runtime, endpoints, tenant or "", on_wait)
+        return self.take(runtime, endpoints) or await self.wait(runtime, endpoints, tenant, on_wait)
+
+    def take(self, runtime: str, endpoints: Iterable[Endpoint]) -> Endpoint | None:
+        """Take a slot on the first of `endpoints` that has one; as with `acquire`, go into `held` with it at once."""
+        limit = self._limits[runtime].concurrency
+        for endpoint in endpoints:
+            if self._running.get(endpoint, 0) < limit:
+                self._take(endpoint)
+                return endpoint
+        return None
 
     @contextmanager
     def held(self, endpoint: Endpoint) -> Generator[None]:
@@ -175,27 +131,27 @@ class AdmissionBook:
         finally:
             self._release(endpoint, self._clock() - started)
 
-    def _free(self, runtime: str, endpoints: Sequence[Endpoint]) -> Endpoint | None:
-        limit = self._limits[runtime].concurrency
-        for endpoint in endpoints:
-            if self._running.get(endpoint, 0) < limit:
-                self._take(endpoint)
-                return endpoint
-        return None
-
     def _take(self, endpoint: Endpoint) -> None:
-        self._running[endpoint] = self._running.get(endpoint, 0) + 1
+        running = self._running[endpoint] = self._running.get(endpoint, 0) + 1
+        self._totals[endpoint.runtime] += 1
+        if running == self._limits[endpoint.runtime].concurrency:
+            self._full[endpoint.runtime].add(endpoint.url)
 
-    async def _wait(
-        self, runtime: str, endpoints: Sequence[Endpoint], tenant: str, on_wait: Callable[[Waiter | None], None]
+    async def wait(
+        self,
+        runtime: str,
+        endpoints: Sequence[Endpoint],
+        tenant: str | None = None,
+        on_wait: Callable[[Waiter | None], None] = lambda _: None,
     ) -> Endpoint:
-        line = self._lines.setdefault(runtime, _Line())
+        """Stand in the queue until one of `endpoints` has a slot, as `acquire` does when none has."""
+        line, tenant = self._lines.setdefault(runtime, Line()), tenant or ""
         if line.length >= self._limits[runtime].queue:
             displaced = line.pop_for_tenant(tenant)
             if displaced is None:
-                raise self._full(runtime)
+                raise self._refusal(runtime)
             displaced.event.set()
-        waiter = Waiter(endpoints=tuple(endpoints), tenant=tenant)
+        waiter = Waiter(endpoints=endpoints, tenant=tenant)
         line.add(waiter)
         try:
             on_wait(waiter)
@@ -209,17 +165,20 @@ class AdmissionBook:
         finally:
             on_wait(None)
         if waiter.granted is None:
-            raise self._full(runtime)
+            raise self._refusal(runtime)
         return waiter.granted
 
-    def _full(self, runtime: str) -> QueueFullError:
+    def _refusal(self, runtime: str) -> QueueFullError:
         after = self.retry_after_s(runtime)
         message = f"{runtime} runs as many calls as it may, and {self.queued(runtime)} wait. Call again in {after:g} s."
         return QueueFullError(message, retry_after_s=after)
 
     def _release(self, endpoint: Endpoint, held_s: float) -> None:
-        self._running[endpoint] -= 1
-        if not self._running[endpoint]:
+        running = self._running[endpoint] = self._running[endpoint] - 1
+        self._totals[endpoint.runtime] -= 1
+        if running == self._limits[endpoint.runtime].concurrency - 1:
+            self._full[endpoint.runtime].discard(endpoint.url)
+        if not running:
             del self._running[endpoint]
         if held_s:
             before = self._held_s.get(endpoint.runtime, held_s)

@@ -1,21 +1,28 @@
 """Which replica of a runtime: the one that has this prompt's beginning in its prefix cache, unless it is loaded.
 
-Rendezvous hashing, so that a replica that comes or goes moves only its own share of the prompts, and every
-router process chooses alike without talking to the others. Bounded load: a replica that already runs clearly
-more calls than the least busy one loses the prompt to it.
+Consistent hashing: replicas and prompts stand on a circle, and a prompt belongs to the replica that comes next. So
+one that comes or goes moves only its own share of the prompts, every router process chooses alike without talking
+to the others, and a choice takes no longer with a thousand replicas. Bounded load: a replica that runs clearly more
+calls than the average loses the prompt to the next one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from struct import unpack
 
 from router_mcp.domain import Endpoint, Message
 
 PREFIX_CHARS = 1024
 """Prompts that agree on this many characters, system text included, go to the same replica."""
-SLACK = 4
-"""Calls that the preferred replica may run above the least busy one before it is passed over."""
+SLACK = 3
+"""Calls that a replica may run above the average before it is passed over, or"""
+SPREAD = 0.25
+"""so large a part of the average, whichever is more."""
+POINTS = 64
+"""Places of a replica on the circle: shares of prompts then differ by some 12 %."""
 
 
 def prefix_key(tenant: str | None, system: str | None, prompt: str, history: Sequence[Message] = ()) -> bytes:
@@ -33,13 +40,46 @@ def is_settled(system: str | None, opening: str) -> bool:
     return len((system or "")[:PREFIX_CHARS]) + len(opening[:PREFIX_CHARS]) >= PREFIX_CHARS
 
 
-def order(endpoints: Sequence[Endpoint], key: bytes, running: Callable[[Endpoint], int]) -> tuple[Endpoint, ...]:
-    """Return the replicas in the order in which to try them for this prompt."""
-    if len(endpoints) <= 1:
-        return tuple(endpoints)
-    floor = min(map(running, endpoints))
-    return tuple(sorted(endpoints, key=lambda each: (running(each) - floor > SLACK, _weight(each, key))))
+class Ring:
+    """The replicas of a runtime on their circle. It takes a while to make, and is kept with the policy."""
+
+    def __init__(self, replicas: Iterable[Endpoint]) -> None:
+        owners = {each.url: each for each in replicas}
+        stands = sorted((place, url) for url in owners for place in _places(url))
+        self._places = [place for place, _ in stands]
+        self._owners = [owners[url] for _, url in stands]
+        self._count = len(owners)
+
+    def walk(self, key: bytes) -> Iterator[Endpoint]:
+        """Yield every replica once, in the order in which this key prefers them."""
+        start = bisect(self._places, int.from_bytes(key[:8], "big"))
+        seen: set[str] = set()
+        for index in range(len(self._owners)):
+            owner = self._owners[(start + index) % len(self._owners)]
+            if owner.url not in seen:
+                seen.add(owner.url)
+                yield owner
+                if len(seen) == self._count:
+                    return
 
 
-def _weight(endpoint: Endpoint, key: bytes) -> bytes:
-    return blake2b(endpoint.url.encode(), digest_size=8, key=key).digest()
+def _places(url: str) -> tuple[int, ...]:
+    """Return where a replica stands: the same in every process."""
+    blocks = (blake2b(url.encode(), digest_size=64, salt=bytes([block])).digest() for block in range(POINTS // 8))
+    return unpack(f">{POINTS}Q", b"".join(blocks))
+
+
+def order(
+    ring: Ring, replicas: Collection[Endpoint], key: bytes, running: Callable[[Endpoint], int], total: int
+) -> Iterator[Endpoint]:
+    """Yield those replicas in the order in which to try them for this prompt; `total` is how many calls they run."""
+    average = total / len(replicas)
+    most = average + max(SLACK, SPREAD * average)
+    loaded: list[Endpoint] = []
+    for each in ring.walk(key):
+        if each in replicas:
+            if running(each) <= most:
+                yield each
+            else:
+                loaded.append(each)
+    yield from loaded

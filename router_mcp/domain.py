@@ -93,6 +93,9 @@ class Endpoint:
     def __str__(self) -> str:
         return f"{self.runtime} ({self.url})"
 
+    def __hash__(self) -> int:
+        return hash(self.url)  # a text remembers its hash; every call looks up a dozen things by its endpoint
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from router_mcp import structured
+from router_mcp.board import HealthBoard
 from router_mcp.domain import Completion, Endpoint
 from router_mcp.errors import AttemptError, OutputInvalidError
-from router_mcp.health import HealthBoard
 from router_mcp.policy import Step
 from router_mcp.pulse import Pulse
 from router_mcp.record import CallRecord
@@ -38,7 +38,8 @@ class Exchange:
         call = render(record, step, endpoint, compiled, self._salt_of)
         attempt = len(record.attempts) + 1
         started = AttemptStarted(call=call, model=step.model, kind=kind, task=record.task, attempt=attempt)
-        started = replace(started, call=replace(call, traceparent=self._telemetry.started(started) or call.traceparent))
+        if traceparent := self._telemetry.started(started):
+            started = replace(started, call=replace(call, traceparent=traceparent))
         trials = self._board.begin(endpoint, step.model, begun)
         completion: Completion | None = None
         error: AttemptError | None = None

@@ -1,4 +1,4 @@
-"""How well endpoints and their models are: pure rules, and the one board that remembers. No clock, no I/O.
+"""How well endpoints and their models are: the rules. Pure; the board that remembers is `router_mcp.board`.
 
     event                                    from                        becomes
     a failure that blames it                 any                         unhealthy, since its first failure
@@ -21,15 +21,12 @@ found well again, is unproven: one call at a time uses it until one is served, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from router_mcp.config.policy_file import HealthRules
-from router_mcp.domain import Endpoint, State
+from router_mcp.domain import State
 from router_mcp.errors import AttemptError, ModelMissingError, OverloadedError, UnreachableError
 
-Key = tuple[Endpoint, str | None]
-"""An endpoint, or (with a name) one model on it."""
 DEFAULT_WAIT_S = 1.0
 """How long an overloaded endpoint is left alone when it does not say."""
 WELL: frozenset[State] = frozenset({"healthy", "unknown"})
@@ -156,94 +153,22 @@ _ORDER: tuple[State, ...] = ("unknown", "healthy", "recovering", "unhealthy", "d
 """From what is no reason for concern to what is last."""
 
 
-class HealthBoard:
-    """The only owner of health. Every method is synchronous, so no one sees half a change."""
-
-    def __init__(self, rules: HealthRules) -> None:
-        self.rules = rules
-        self.generation = 0
-        """Grows with every change of a state that is noticed, so that pages know when they are stale."""
-        self._health: dict[Key, Health] = {}
-        self._states: dict[Key, State] = {}
-        self._trials: set[Key] = set()
-
-    def health(self, endpoint: Endpoint, model: str | None = None) -> Health:
-        """Return what is remembered of an endpoint, or of one model on it."""
-        return self._health.get((endpoint, model), UNSEEN)
-
-    def standing(self, endpoint: Endpoint, model: str | None, now: float) -> Standing:
-        """Return how one model on an endpoint stands, or (with no model) the endpoint: the worse of the two rules."""
-        whole, own = self._standing((endpoint, None), now), self._standing((endpoint, model), now)
-        worse = max(own, whole, key=_badness)
-        return replace(worse, open=own.open and whole.open, waiting_s=max(own.waiting_s, whole.waiting_s))
-
-    def _standing(self, key: Key, now: float) -> Standing:
-        health = self._health.get(key)
-        if health is None:
-            return Standing(state="unknown")
-        state = state_of(health, now, self.rules)
-        return Standing(
-            state=state,
-            open=is_free(health, now, self.rules) or (now >= health.retry_at and key not in self._trials),
-            waiting_s=max(0.0, health.wait_until - now),
-            error=health.error,
-        )
-
-    def begin(self, endpoint: Endpoint, model: str, now: float) -> frozenset[Key]:
-        """Note that a call starts, and return the trials that it is; hand them back to `settle`."""
-        keys = [key for key in ((endpoint, None), (endpoint, model)) if not is_free(self.health(*key), now, self.rules)]
-        trials = frozenset(keys) - self._trials
-        self._trials |= trials
-        return trials
-
-    def settle(self, trials: Iterable[Key]) -> None:
-        """End trials, whatever came of them: also when the caller went away."""
-        self._trials.difference_update(trials)
-
-    def succeeded(self, endpoint: Endpoint, model: str, now: float, *, begun: float | None = None) -> None:
-        """Record a served call that began at `begun` (or just now): it speaks for the endpoint and for the model."""
-        begun = now if begun is None else begun
-        self._put((endpoint, None), after_success(self.health(endpoint), now, self.rules, begun=begun), now)
-        if (endpoint, model) in self._health:
-            health = after_success(self.health(endpoint, model), now, self.rules, begun=begun)
-            self._put((endpoint, model), health, now)
-
-    def failed(self, endpoint: Endpoint, model: str | None, error: AttemptError, now: float) -> None:
-        """Record a failure where its class puts the blame; an overload only asks to wait.
-
-        A probe that failed names no model: then whatever is blamed is the endpoint's.
-        """
-        if isinstance(error, OverloadedError):
-            self._health[(endpoint, None)] = after_overload(self.health(endpoint), error, now)
-        elif error.blames != "nobody":
-            key = (endpoint, model if error.blames == "model" else None)
-            self._put(key, after_failure(self.health(*key), error, now, self.rules), now)
-
-    def probed(self, endpoint: Endpoint, models: frozenset[str] | None, now: float) -> None:
-        """Record that an endpoint answered a probe, and which models it says it has."""
-        self._put((endpoint, None), after_success(self.health(endpoint), now, self.rules, begun=None), now)
-        for key, health in list(self._health.items()):
-            missing = health.outcome == ModelMissingError.outcome
-            if key[0] == endpoint and key[1] is not None and missing and models and key[1] in models:
-                self._put(key, after_success(health, now, self.rules, begun=None), now)
-
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """List every endpoint that something is remembered of."""
-        return tuple(dict.fromkeys(endpoint for endpoint, _ in self._health))
-
-    def keep(self, endpoints: Iterable[Endpoint]) -> None:
-        """Forget endpoints that the configuration no longer has; keep all else through a reload."""
-        kept = set(endpoints)
-        self._health = {key: health for key, health in self._health.items() if key[0] in kept}
-        self._states = {key: state for key, state in self._states.items() if key[0] in kept}
-
-    def _put(self, key: Key, health: Health, now: float) -> None:
-        self._health[key] = health
-        state = state_of(health, now, self.rules)
-        if self._states.get(key, "unknown") != state:
-            self._states[key] = state
-            self.generation += 1
+def standing_of(health: Health, now: float, rules: HealthRules, *, tried: bool) -> Standing:
+    """Return how a key stands by itself; `tried` while a trial of it runs."""
+    return Standing(
+        state=state_of(health, now, rules),
+        open=is_free(health, now, rules) or (now >= health.retry_at and not tried),
+        waiting_s=max(0.0, health.wait_until - now),
+        error=health.error,
+    )
 
 
-def _badness(standing: Standing) -> int:
-    return _ORDER.index(standing.state)
+def worse(one: Standing, other: Standing) -> Standing:
+    """Return how that stands which depends on both; of two that are as bad, the first says why."""
+    state = max(one, other, key=lambda each: _ORDER.index(each.state))
+    return replace(state, open=one.open and other.open, waiting_s=max(one.waiting_s, other.waiting_s))
+
+
+def is_plain(health: Health, now: float) -> bool:
+    """Tell whether nothing is held against it, now and until something happens."""
+    return health.failing_since is None and not health.unproven and health.wait_until <= now

@@ -7,8 +7,9 @@ again, then the full, then those in their breaker's window, then the demoted. De
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 
 from router_mcp import tokens
 from router_mcp.config.base import nearest
@@ -17,14 +18,12 @@ from router_mcp.domain import Capabilities, Endpoint, GenerateRequest, State
 from router_mcp.errors import InvalidArgumentsError, UnknownTaskError, WrongServerError
 from router_mcp.fit import Facts, Skipped, unfit
 from router_mcp.health import WELL, Standing
+from router_mcp.ranks import Group
+from router_mcp.replicas import Replicas
 from router_mcp.rollout import NO_ROLLOUTS, Rollout
 
 MAX_QUOTED = 80
 """Characters of a caller's own text that an error repeats."""
-SHORT_WAIT_S = 5.0
-"""An endpoint that asks for no more is waited for before one that failed is tried."""
-DOUBTFUL = 2
-"""The rank of a replica that failed lately; those of demoted ones are higher."""
 REPLICA_TRIES = 3
 """Replicas of one model that one call may try before it moves to another model."""
 
@@ -35,7 +34,7 @@ class Step:
 
     model: str
     runtime: str
-    endpoints: tuple[Endpoint, ...]
+    endpoints: Replicas
     state: State
     reason: str
     rank: int
@@ -108,18 +107,21 @@ def make_plan(
     policy: PolicyFile,
     facts: Facts,
     capabilities: Callable[[str], Capabilities],
-    standing: Callable[[Endpoint, str], Standing],
+    steps_for: Callable[[str, str, bool], Iterable[Step]],
     rollouts: Mapping[str, Rollout] = NO_ROLLOUTS,
 ) -> Plan:
-    """Return the ordered plan for a call; raise when the pinned model is not in the catalog."""
+    """Return the ordered plan for a call; raise when the pinned model is not in the catalog.
+
+    `steps_for` is told a model, its role and whether it is a canary.
+    """
     steps: list[Step] = []
     skipped: list[Skipped] = []
     for model, role, canary in _candidates(policy, facts, rollouts):
         if reason := unfit(policy, facts, model, capabilities):
             skipped.append(reason)
             continue
-        steps.extend(replace(step, canary=canary) for step in _groups(policy, model, role, standing))
-    steps.sort(key=lambda step: step.rank)
+        steps.extend(steps_for(model, role, canary))
+    steps.sort(key=attrgetter("rank"))
     return Plan(task=facts.task, steps=tuple(steps), skipped=tuple(skipped))
 
 
@@ -151,38 +153,20 @@ def _role(facts: Facts, position: int) -> str:
     return "primary of the task" if position == 0 else f"fallback {position} of the task"
 
 
-def _groups(policy: PolicyFile, model: str, role: str, standing: Callable[[Endpoint, str], Standing]) -> list[Step]:
-    """Return one step for the model's well replicas and one for each worse kind of standing."""
-    runtime = policy.models[model].runtime
-    groups: dict[int, list[tuple[Endpoint, Standing]]] = {}
-    for endpoint in endpoints_of(policy, runtime):
-        now = standing(endpoint, model)
-        groups.setdefault(rank_of(now), []).append((endpoint, now))
-    return [
+def steps_of(model: str, role: str, groups: Iterable[Group], *, canary: bool = False) -> tuple[Step, ...]:
+    """Return one step for each group of a model's replicas."""
+    return tuple(
         Step(
             model=model,
-            runtime=runtime,
-            endpoints=tuple(endpoint for endpoint, _ in group),
-            state=group[0][1].state,
-            reason=_why(role, group[0][1]),
-            rank=rank,
+            runtime=group.replicas[0].runtime,
+            endpoints=group.replicas,
+            state=group.standing.state,
+            reason=_why(role, group.standing),
+            rank=group.rank,
+            canary=canary,
         )
-        for rank, group in sorted(groups.items())
-    ]
-
-
-def rank_of(standing: Standing) -> int:
-    """Return how far back a standing puts a replica: 0 may be used now, and `DOUBTFUL` and beyond may not serve.
-
-    One that is merely full is alive, so a short wait for it comes before a try of one that failed.
-    """
-    if standing.waiting_s > SHORT_WAIT_S:
-        return 4
-    if standing.state == "demoted":
-        return 3
-    if standing.open and not standing.waiting_s:
-        return 0
-    return 1 if standing.state in WELL else DOUBTFUL
+        for group in groups
+    )
 
 
 def _why(role: str, standing: Standing) -> str:
@@ -194,7 +178,7 @@ def _why(role: str, standing: Standing) -> str:
     return f"{role}; {standing.state}, {when}: {standing.error}"
 
 
-def endpoints_of(policy: PolicyFile, runtime: str) -> tuple[Endpoint, ...]:
+def endpoints_of(policy: PolicyFile, runtime: str) -> Replicas:
     """Return the endpoints of a runtime; the embedded one has exactly one, in a child process."""
     urls = policy.runtimes[runtime].endpoints or (f"embedded:{runtime}",)
-    return tuple(Endpoint(runtime=runtime, url=url) for url in urls)
+    return Replicas(Endpoint(runtime=runtime, url=url) for url in urls)

@@ -57,7 +57,7 @@ class Prober:
                 await anyio.sleep(min(LOOK_EVERY_S, self._router.fleet.policy.health.interval))
 
     def _is_there(self, endpoint: Endpoint) -> bool:
-        return endpoint in self._router.fleet.endpoints()
+        return endpoint in self._router.fleet
 
     async def _watch(self, endpoint: Endpoint) -> None:
         """Probe one endpoint at its interval, until a reload takes it away."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from router_mcp.budget import Budget
+from router_mcp.config.canaries import SUFFIX
 from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import (
     Attempt,
@@ -95,7 +96,7 @@ class CallRecord:
         tried = [attempt.model for attempt in self.attempts] + [skip.model for skip in self.plan.skipped]
         # A canary stands before the model that it may replace, and never before another.
         planned = dict.fromkeys([*(name for name in tried if name in canaries), *before])
-        ahead = before[: before.index(model)] if model in before else ()
+        ahead = before[: before.index(model.removesuffix(SUFFIX) if model in canaries else model)]
         return tuple(name for name in planned if name != model and (name in tried or name in ahead))
 
     def receipt(self, now: float) -> Receipt:

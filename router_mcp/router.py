@@ -7,24 +7,27 @@ starts no tasks: whoever hosts it runs `router_mcp.prober.Prober.run` beside it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import anyio
 
 from router_mcp import affinity, structured
 from router_mcp.admission import AdmissionBook, limits_of
+from router_mcp.board import HealthBoard
 from router_mcp.budget import make_budget
 from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import Endpoint, GenerateRequest, GenerateResult
 from router_mcp.errors import AttemptError, OutputInvalidError, QueueFullError, RouterError, StoodBackError
 from router_mcp.exchange import Exchange
 from router_mcp.fleet import Fleet
-from router_mcp.health import HealthBoard
 from router_mcp.orders import OrderBook
-from router_mcp.policy import Plan, Step, facts_of, make_plan, output_limit, rank_of, task_of, temperature_of
+from router_mcp.policy import Plan, Step, facts_of, make_plan, output_limit, task_of, temperature_of
 from router_mcp.pulse import Pulse
+from router_mcp.ranking import Ranking
+from router_mcp.ranks import rank_of
 from router_mcp.record import CallRecord, refused_receipt
 from router_mcp.stream import Attention
 from router_mcp.telemetry.base import Answered, Cancelled, FellBack, Queued, Refused, Reloaded, Repaired, Telemetry
@@ -66,6 +69,7 @@ class Router:
     def _take(self, policy: PolicyFile) -> None:
         self.fleet = self._settings.fleet_of(policy)
         self.board.rules = policy.health
+        self._ranking = Ranking(self.board)
         self.board.keep(self.fleet.endpoints())
         self.pulse.keep(self.fleet.endpoints())
         self.book.configure(limits_of(policy))
@@ -104,13 +108,18 @@ class Router:
 
     def _plan(self, request: GenerateRequest, task: str, input_tokens: int | None = None) -> Plan:
         """Put the candidates of a call in order."""
-        now, fleet = self._now(), self.fleet
+        now, fleet, policy = self._now(), self.fleet, self.fleet.policy
+
+        def steps(model: str, role: str, canary: bool) -> tuple[Step, ...]:
+            replicas = fleet.endpoints_of(policy.models[model].runtime)
+            return self._ranking.steps(replicas, model, role, canary=canary, now=now)
+
         return make_plan(
-            fleet.policy,
+            policy,
             facts_of(request, task, input_tokens),
             lambda runtime: fleet.runtimes[runtime].capabilities,
-            lambda endpoint, model: self.board.standing(endpoint, model, now),
-            self.orders.rollouts(fleet.policy),
+            steps,
+            self.orders.rollouts(policy),
         )
 
     def _admit(self, request: GenerateRequest, request_id: str, attention: Attention) -> CallRecord:
@@ -178,22 +187,36 @@ class Router:
         return record.result(step, completion, self._now(), data=data)
 
     async def _acquire(self, record: CallRecord, step: Step, share: float) -> Endpoint:
-        """Wait for a slot on one of the step's replicas, for no longer than the attempt's share."""
-        started, request = self._now(), record.request
-        record.attention.phase = f"waiting for {step.model}"
-        key = affinity.prefix_key(request.tenant, request.system, request.prompt, request.history)
-        replicas = affinity.order(step.endpoints, key, self.book.running)
+        """Take a slot on one of the step's replicas, or wait for one, for no longer than the attempt's share."""
+        started, waited = self._now(), 0.0
         try:
+            order = self._order(record, step)
+            first = next(order)
+            asked_s = self.board.standing(first, step.model, started).waiting_s
+            full = self.book.is_full(step.runtime, step.endpoints)
+            if not (asked_s or full) and (endpoint := self.book.take(step.runtime, chain((first,), order))):
+                return endpoint
+            record.attention.phase = f"waiting for {step.model}"
             with anyio.CancelScope(deadline=record.budget.first_token_by(started, share)):
-                if asked_s := self.board.standing(replicas[0], step.model, started).waiting_s:
+                if asked_s:
                     await anyio.sleep(asked_s)
-                return await self.book.acquire(step.runtime, replicas, request.tenant, record.attention.waits)
+                    if endpoint := self.book.take(step.runtime, self._order(record, step)):
+                        return endpoint
+                return await self.book.wait(step.runtime, step.endpoints, record.request.tenant, record.attention.waits)
         finally:
             waited = self._now() - started
             record.queue_wait_s += waited
             self.telemetry.tell(Queued(runtime=step.runtime, model=step.model, seconds=waited))
-        message = f"{step.runtime} had no free slot within {self._now() - started:.1f} s."
+        message = f"{step.runtime} had no free slot within {waited:.1f} s."
         raise QueueFullError(message, retry_after_s=self.book.retry_after_s(step.runtime))
+
+    def _order(self, record: CallRecord, step: Step) -> Iterator[Endpoint]:
+        """Yield a step's replicas in the order in which this call prefers them now."""
+        if len(step.endpoints) == 1:
+            return iter(step.endpoints)
+        request, ring = record.request, record.fleet.ring(step.runtime)
+        key = affinity.prefix_key(request.tenant, request.system, request.prompt, request.history)
+        return affinity.order(ring, step.endpoints, key, self.book.running, self.book.total(step.runtime))
 
     def _tell_first(self, record: CallRecord) -> None:
         """Let those who watch know when a call begins with a fallback, because its primary is down or does not fit."""

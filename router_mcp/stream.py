@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from router_mcp.admission import Waiter
 from router_mcp.budget import Budget
 from router_mcp.domain import Endpoint
 from router_mcp.errors import AttemptError, OutOfTimeError, OutputInvalidError, StalledError
+from router_mcp.line import Waiter
 from router_mcp.pulse import Listening
 
 Clock = Callable[[], float]

@@ -6,7 +6,6 @@ is broken.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,7 +22,8 @@ from router_mcp.errors import (
     UnsupportedConstraintError,
 )
 from router_mcp.health import WELL
-from router_mcp.policy import DOUBTFUL, REPLICA_TRIES, Plan, Step
+from router_mcp.policy import REPLICA_TRIES, Plan, Step
+from router_mcp.ranks import DOUBTFUL
 from router_mcp.record import NOT_SENT, CallRecord
 
 REPAIRS = 1
@@ -43,9 +43,9 @@ def shares(step: Step, route: Sequence[Step]) -> float:
     more there are, the less likely it is that all are needed.
     """
     rest = [each for each in route if each.rank < DOUBTFUL or step.rank >= DOUBTFUL]
-    replicas = Counter({step.model: len(step.endpoints)})
+    replicas = {step.model: len(step.endpoints)}
     for each in rest:
-        replicas[each.model] += len(each.endpoints)
+        replicas[each.model] = replicas.get(each.model, 0) + len(each.endpoints)
     return sum(min(count, 2) for count in replicas.values()) + (DOUBT_PART if len(rest) < len(route) else 0)
 
 
@@ -68,13 +68,13 @@ def again(record: CallRecord, step: Step, failure: AttemptError) -> tuple[list[S
         return [step], []
     record.repairs, record.repair = 0, ()
     last = record.attempts[-1].endpoint
-    rest = tuple(endpoint for endpoint in step.endpoints if endpoint.url != last)
+    rest = step.endpoints.without({last})
     tries = sum(attempt.model == step.model and attempt.outcome not in NOT_SENT for attempt in record.attempts)
     helps = failure.blames != "nobody" or failure.outcome in {"overloaded", "stood_back"}
     first = [replace(step, endpoints=rest)] if rest and helps and tries < REPLICA_TRIES else []
     if not isinstance(failure, StoodBackError):
         return first, []
-    gone = tuple(endpoint for endpoint in step.endpoints if endpoint.url == last)
+    gone = step.endpoints.only({last})
     return first, [replace(step, endpoints=gone, rank=step.rank + 1)]
 
 

@@ -6,21 +6,22 @@ async with open_router(load_config(path)) as router:
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - for its clock alone, see `Outside`
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from secrets import token_hex
 from typing import TypeAlias
-from uuid import uuid4
 
 import anyio
 
 from router_mcp.admission import AdmissionBook
+from router_mcp.board import HealthBoard
 from router_mcp.config.policy_file import PolicyFile, RuntimeConfig
 from router_mcp.fleet import Fleet
-from router_mcp.health import HealthBoard
 from router_mcp.orders import OrderBook
 from router_mcp.router import Router, Settings
 from router_mcp.runtimes.base import Runtime
@@ -37,11 +38,14 @@ class Outside:
     """What a router touches of the world; tests bring their own."""
 
     environ: Mapping[str, str]
-    clock: Callable[[], float] = anyio.current_time
+    clock: Callable[[], float] | None = None
+    """By default the event loop's, which is what `anyio.current_time` looks up anew each time it is asked."""
     wall: Callable[[], float] = lambda: datetime.now(UTC).timestamp()
     """The clock that processes share, in seconds."""
-    new_id: Callable[[], str] = lambda: uuid4().hex
+    new_id: Callable[[], str] = lambda: token_hex(16)
     make_runtime: MakeRuntime | None = None
+    obeys_orders: bool = True
+    """Whether tenants' epochs and canaries are followed and counted, as calls of callers must; drills are none."""
 
 
 @asynccontextmanager
@@ -56,9 +60,11 @@ async def open_router(
     outside = outside or Outside(environ=os.environ)
     adapters = Adapters(outside)
     secret = outside.environ.get("ROUTER_MCP_SALT_SECRET", "")
-    orders = OrderBook(state_directory(outside.environ), secret, outside.wall)
-    settings = Settings(clock=outside.clock, new_id=outside.new_id, fleet_of=adapters.fleet, orders=orders)
-    board, book = HealthBoard(policy.health), AdmissionBook(outside.clock)
+    state = state_directory(outside.environ) if outside.obeys_orders else None
+    orders = OrderBook(state, secret, outside.wall)
+    clock = outside.clock or asyncio.get_running_loop().time
+    settings = Settings(clock=clock, new_id=outside.new_id, fleet_of=adapters.fleet, orders=orders)
+    board, book = HealthBoard(policy.health), AdmissionBook(clock)
     listeners = Listeners((orders.watch,) if telemetry is None else (telemetry, orders.watch))
     router = Router(policy, board, book, listeners, settings)
     try:

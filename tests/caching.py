@@ -38,7 +38,14 @@ class CachingRuntime(ScriptedRuntime):
     strangers: int = 0
     """Tokens of other callers that are counted with each call."""
     busy: int = 0
+    late: int = 0
+    """Probes after a call whose counters do not know of it yet."""
+    mute: int = 0
+    """Probes that come back without any counter, because the server had no time for them."""
     failure: AttemptError | None = None
+    _told: int = 0
+    _told_late: int = 0
+    _before: tuple[int, int] = (0, 0)
 
     def shelf(self, endpoint: Endpoint) -> Shelf:
         return self.shelves.setdefault(endpoint.url, Shelf())
@@ -64,6 +71,15 @@ class CachingRuntime(ScriptedRuntime):
         if self.failure:
             raise self.failure
         shelf = self.shelf(endpoint)
+        if self.mute:
+            self.mute -= 1
+            return Probe()
+        if self.calls and self._told < len(self.calls):
+            self._told_late += 1
+            if self._told_late <= self.late:
+                return Probe(running=self.busy, prefix_queried=self._before[0], prefix_hit=self._before[1])
+            self._told, self._told_late = len(self.calls), 0
+        self._before = (shelf.queried, shelf.hit)
         if not self.counts:
             return Probe(running=self.busy)
         return Probe(running=self.busy, prefix_queried=shelf.queried, prefix_hit=shelf.hit)

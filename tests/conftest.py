@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -19,3 +20,12 @@ settings.load_profile("unhurried")
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": JumpingLoop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_orders_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Keep operators' orders of the machine away from tests, in this process and in those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.delenv("ROUTER_MCP_STATE", raising=False)
+        yield

@@ -8,8 +8,10 @@ from router_mcp.domain import Capabilities, Constraint, Endpoint, GenerateReques
 from router_mcp.errors import AttemptError
 from router_mcp.fleet import Fleet
 from router_mcp.health import Standing
-from router_mcp.policy import Step, facts_of, make_plan
+from router_mcp.policy import Step, endpoints_of, facts_of, make_plan, steps_of
+from router_mcp.ranks import Group, grouped
 from router_mcp.record import CallRecord
+from router_mcp.replicas import Replicas
 from router_mcp.stream import Attention
 from router_mcp.structured import Preparer
 from tests.policies import changed, load
@@ -42,7 +44,7 @@ def make_record(
             policy,
             facts_of(request, "reasoning"),
             lambda _: capabilities or Capabilities(),
-            lambda endpoint, name: Standing(state="healthy"),
+            lambda name, role, _: steps_of(name, role, _well(endpoints_of(policy, policy.models[name].runtime))),
         ),
         budget=make_budget(now=NOW, policy_s=30, asked_s=None, inter_token_s=8),
         temperature=0.7,
@@ -52,16 +54,27 @@ def make_record(
     )
 
 
+def _well(replicas: Replicas) -> tuple[Group, ...]:
+    return grouped(replicas, {}, lambda _: Standing(state="healthy"))
+
+
 def big(*endpoints: Endpoint, rank: int = 0) -> Step:
     """Return a step of the primary on some of its replicas."""
     return Step(
-        model="big", runtime="gpu", endpoints=endpoints or GPUS[:1], state="healthy", reason="primary", rank=rank
+        model="big",
+        runtime="gpu",
+        endpoints=Replicas(endpoints or GPUS[:1]),
+        state="healthy",
+        reason="primary",
+        rank=rank,
     )
 
 
 def small(rank: int = 0) -> Step:
     """Return the step of the fallback."""
-    return Step(model="small", runtime="laptop", endpoints=(LAPTOP,), state="healthy", reason="fallback 1", rank=rank)
+    return Step(
+        model="small", runtime="laptop", endpoints=Replicas((LAPTOP,)), state="healthy", reason="fallback 1", rank=rank
+    )
 
 
 def failed(record: CallRecord, *failures: tuple[Step, AttemptError]) -> CallRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from router_mcp.cli.probing import probe_all
 from router_mcp.cli.session import ConfigOption, JsonOption, TaskOption, with_router
 from router_mcp.cli.terminal import STATE_STYLE, print_json
 from router_mcp.domain import GenerateRequest
-from router_mcp.policy import Plan
+from router_mcp.edge.outputs import PlanOutput, plan_output
 from router_mcp.router import Router
 
 
@@ -25,23 +24,23 @@ def route(
 ) -> None:
     """Show which models would be tried for a task now, in which order and why; nothing is generated."""
 
-    async def work(router: Router) -> Plan:
+    async def work(router: Router) -> PlanOutput:
         router.explain(GenerateRequest(prompt="", task=task), input_tokens)  # an unknown task is said at once
         await probe_all(router)
-        return router.explain(GenerateRequest(prompt="", task=task), input_tokens)
+        return plan_output(router.explain(GenerateRequest(prompt="", task=task), input_tokens), router.fleet.policy)
 
-    plan = with_router(config, work)
+    found = with_router(config, work)
     if as_json:
-        print_json(asdict(plan))
+        print_json(found.wire())
         return
-    table = Table(title=f"Task {plan.task}", title_justify="left")
+    table = Table(title=f"Task {found.task}", title_justify="left")
     for heading in ("", "model", "runtime", "endpoints", "state", "why"):
         table.add_column(heading, overflow="fold")
-    for order, step in enumerate(plan.steps, start=1):
-        urls = "\n".join(endpoint.url for endpoint in step.endpoints)
+    for step in found.plan:
+        urls = "\n".join(step.endpoints)
         table.add_row(
-            str(order), step.model, step.runtime, urls, step.state, step.reason, style=STATE_STYLE[step.state]
+            str(step.order), step.model, step.runtime, urls, step.state, step.reason, style=STATE_STYLE[step.state]
         )
-    for skip in plan.skipped:
+    for skip in found.skipped:
         table.add_row("–", skip.model, "", "", "skipped", skip.reason, style="dim")
     Console().print(table)

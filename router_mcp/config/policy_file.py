@@ -6,6 +6,7 @@ Everything is frozen. What only shows when sections are read together is checked
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -188,6 +189,12 @@ class GenerationHealth(HealthRules):
     )
 
 
+@lru_cache
+def _family_of(name: str) -> Family:
+    """Return the family that a model's name tells; every call asks."""
+    return next((family for pattern, family in _FAMILIES if re.search(pattern, name)), "any")
+
+
 class PolicyFile(Strict):
     """The whole file."""
 
@@ -209,8 +216,7 @@ class PolicyFile(Strict):
         config = self.models[model]
         if config.family:
             return config.family
-        name = f"{model} {config.served_name or ''}".lower()
-        return next((family for pattern, family in _FAMILIES if re.search(pattern, name)), "any")
+        return _family_of(f"{model} {config.served_name or ''}".lower())
 
     def runtime_of(self, model: str) -> RuntimeConfig:
         """Return the runtime that serves a model."""

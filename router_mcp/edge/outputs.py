@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import FinishReason, GenerateResult, State
-from router_mcp.policy import Plan
+from router_mcp.policy import Plan, temperature_of
 from router_mcp.status import ModelStatus
 
 
@@ -136,8 +137,8 @@ def model_output(model: ModelStatus) -> ModelOutput:
     )
 
 
-def plan_output(plan: Plan, deadline_s: float, temperature: float) -> PlanOutput:
-    """Return the wire form of a plan."""
+def plan_output(plan: Plan, policy: PolicyFile) -> PlanOutput:
+    """Return the wire form of a plan, with what the policy sets for its task."""
     steps = [
         StepOutput(
             order=order,
@@ -150,4 +151,6 @@ def plan_output(plan: Plan, deadline_s: float, temperature: float) -> PlanOutput
         for order, step in enumerate(plan.steps, start=1)
     ]
     skipped = [SkippedOutput(model=skip.model, code=skip.code, reason=skip.reason) for skip in plan.skipped]
+    temperature, _ = temperature_of(policy, plan.task, None)
+    deadline_s = policy.deadline(plan.task)
     return PlanOutput(task=plan.task, plan=steps, skipped=skipped, deadline_s=deadline_s, temperature=temperature)

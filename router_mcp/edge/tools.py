@@ -37,7 +37,6 @@ from router_mcp.edge.trace import current_traceparent
 from router_mcp.edge.unicode import well_formed
 from router_mcp.edge.waiting import Waiting
 from router_mcp.errors import InvalidArgumentsError
-from router_mcp.policy import temperature_of
 from router_mcp.stream import Attention
 
 ROUTE_KEY = "router-mcp/route"
@@ -153,8 +152,7 @@ async def explain_route(
     """Tell which models would be tried for a task now, in which order and why, without running anything."""
     router = _app(ctx).router
     plan = router.explain(GenerateRequest(prompt="", task=task), input_tokens)
-    policy = router.fleet.policy
-    output = plan_output(plan, policy.deadline(plan.task), temperature_of(policy, plan.task, None)[0])
+    output = plan_output(plan, router.fleet.policy)
     lines = [f"{step.order}. {step.model} on {step.runtime}: {step.reason}" for step in output.plan]
     lines += [f"not {skip.model}: {skip.reason}" for skip in output.skipped]
     return _answer("\n".join(lines), output)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def current_traceparent() -> str | None:
     """Return the W3C `traceparent` of the call that is being served, or `None` when it is not traced."""
+    if not trace.get_current_span().get_span_context().is_valid:
+        return None
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent")

@@ -12,6 +12,7 @@ from router_mcp.domain import Call, Endpoint, GenerateRequest
 from router_mcp.policy import Plan, Step
 from router_mcp.record import CallRecord
 from router_mcp.render import render
+from router_mcp.replicas import Replicas
 from router_mcp.router import Router
 from router_mcp.stream import Attention
 from router_mcp.structured import Preparer, compile_for
@@ -20,7 +21,9 @@ from router_mcp.structured import Preparer, compile_for
 def draft(router: Router, request: GenerateRequest, task: str, model: str, endpoint: Endpoint) -> Call:
     """Return the call that serves a request there, but for one token: what counts is that the prompt is read."""
     policy = router.fleet.policy
-    step = Step(model=model, runtime=endpoint.runtime, endpoints=(endpoint,), state="unknown", reason="", rank=0)
+    step = Step(
+        model=model, runtime=endpoint.runtime, endpoints=Replicas((endpoint,)), state="unknown", reason="", rank=0
+    )
     prepared = Preparer().prepare(request.constraint) if request.constraint else None
     record = CallRecord(
         fleet=router.fleet,

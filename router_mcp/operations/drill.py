@@ -121,7 +121,9 @@ async def drill_task(policy: PolicyFile, task: str, kill: Kill, outside: Outside
     killed, survivors = (models[:1], models[1:]) if kill == "primary" else (models[:-1], models[-1:])
     outage = Outage()
     make = outside.make_runtime or (lambda name, policy: make_runtime(name, policy, outside.environ))
-    outside = replace(outside, make_runtime=lambda name, policy: Refusing(make(name, policy), outage))
+    outside = replace(
+        outside, make_runtime=lambda name, policy: Refusing(make(name, policy), outage), obeys_orders=False
+    )
     async with open_router(policy, outside=outside) as router:
         before = await _ask(router, task)
         outage.strike(policy, killed, survivors)

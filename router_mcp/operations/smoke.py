@@ -7,7 +7,7 @@ prompt that is too long, a call that is given up) is asked of its endpoints dire
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -99,7 +99,7 @@ class SmokeSuite:
         if self._suite.cancels:
             yield "cancel: frees its place", self._cancel
 
-    def _endpoints(self) -> tuple[Endpoint, ...]:
+    def _endpoints(self) -> Sequence[Endpoint]:
         fleet = self._router.fleet
         return fleet.endpoints_of(fleet.policy.models[self._candidate].runtime)
 

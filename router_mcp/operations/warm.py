@@ -7,7 +7,7 @@ none while it is busy with callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,14 +112,14 @@ def _model(fleet: Fleet, template: Template) -> str:
     return next((name for name in named if fleet.policy.runtime_of(name).kind == "vllm"), "")
 
 
-def replicas(fleet: Fleet, job: Job, *, everywhere: bool) -> tuple[Endpoint, ...]:
+def replicas(fleet: Fleet, job: Job, *, everywhere: bool) -> Sequence[Endpoint]:
     """Return where calls with this beginning go: one replica, or all when what follows the beginning decides."""
-    endpoints = fleet.endpoints_of(fleet.policy.models[job.model].runtime)
+    runtime = fleet.policy.models[job.model].runtime
     request = job.request
     if everywhere or not affinity.is_settled(request.system, request.prompt):
-        return endpoints
+        return fleet.endpoints_of(runtime)
     key = affinity.prefix_key(request.tenant, request.system, request.prompt)
-    return affinity.order(endpoints, key, lambda _: 0)[:1]
+    return (next(fleet.ring(runtime).walk(key)),)
 
 
 async def _endpoint(

@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from router_mcp.admission import AdmissionBook
+from router_mcp.board import HealthBoard
 from router_mcp.domain import State
 from router_mcp.fleet import Fleet
-from router_mcp.health import HealthBoard
 
 
 class RouterGauges(Collector):

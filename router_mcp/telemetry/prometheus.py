@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from router_mcp.admission import AdmissionBook
+from router_mcp.board import HealthBoard
 from router_mcp.fleet import Fleet
-from router_mcp.health import HealthBoard
 from router_mcp.telemetry.base import (
     Answered,
     AttemptEnded,

@@ -43,6 +43,7 @@ def make_policy(
     """
     limits = sections.pop("limits", {})
     names = ("primary", "fallback")
+    models = (MODELS[kinds[0]], MODELS[kinds[1]] + ("-again" if kinds[0] == kinds[1] else ""))
     places = [[url] if isinstance(url, str) and url else url for url in (primary, fallback)]
     return PolicyFile.model_validate(
         {
@@ -52,9 +53,10 @@ def make_policy(
                 for name, kind, urls in zip(names, kinds, places, strict=True)
             },
             "models": {
-                MODELS[kind]: {"runtime": name, "context_window": 8192} for name, kind in zip(names, kinds, strict=True)
+                model: {"runtime": name, "served_name": MODELS[kind], "context_window": 8192}
+                for model, name, kind in zip(models, names, kinds, strict=True)
             },
-            "tasks": {"reasoning": {"models": tuple(MODELS[kind] for kind in kinds)}},
+            "tasks": {"reasoning": {"models": models}},
             "defaults": {"task": "reasoning"},
             "timeouts": TIMEOUTS | dict(sections.get("timeouts", {})),
             "health": HEALTH | dict(sections.get("health", {})),

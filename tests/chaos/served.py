@@ -37,8 +37,9 @@ def command(path: Path, *options: str) -> list[str]:
 async def stdio(path: Path) -> AsyncGenerator[Client]:
     """Start a server as a client does, and talk to it."""
     parameters = StdioServerParameters(command=sys.executable, args=command(path), cwd=ROOT, env=dict(os.environ))
-    async with Client(stdio_client(parameters)) as client:
-        yield client
+    with Path(os.devnull).open("w") as log:  # noqa: ASYNC230 - nothing is read or waited for
+        async with Client(stdio_client(parameters, errlog=log)) as client:
+            yield client
 
 
 @asynccontextmanager

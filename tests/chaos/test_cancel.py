@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 SOON_S = 0.2
 """What issue 3 promises; it takes some milliseconds."""
 BUSY_MACHINE_S = 2.0
-HANGS = [Fault.HANG, Fault.HANG_MIDWAY]
+HANGS = [Fault.FROZEN, Fault.HANG_MIDWAY]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ async def struck(fleet: Fleet, primary: str, fallback: str, fault: Fault) -> tup
     async def strike() -> None:
         await anyio.sleep(0.2)
         await fleet.set(primary, fault)
-        await anyio.sleep(0.7)
+        await anyio.sleep(0.6)
 
     async with open_house(fleet, policy) as house:
         return house, await drive(house.router, CALLS, meanwhile=strike)

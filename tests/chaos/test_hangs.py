@@ -73,7 +73,7 @@ async def test_a_caller_is_let_back_to_a_stalled_engine_only_when_a_trial_was_se
         await fleet.set("vllm", Fault.FROZEN)
 
         async def strike() -> None:
-            await anyio.sleep(2.5)
+            await anyio.sleep(1.5)
             await fleet.set("vllm", Fault.OK)
             await house.becomes("healthy")
 
@@ -106,7 +106,7 @@ async def test_a_demoted_engine_that_hangs_gets_one_trial_at_a_time(fleet: Fleet
     policy = make_policy(fleet.url("vllm"), fleet.url("ollama"), health={"demote_after": 0.5})
     async with open_house(fleet, policy) as house:
         await fleet.set("vllm", Fault.FROZEN)
-        await drive(house.router, 200, in_flight=8, meanwhile=lambda: anyio.sleep(3.5))
+        await drive(house.router, 200, in_flight=8, meanwhile=lambda: anyio.sleep(2.5))
         first, *later = house.ledger.waves(house.endpoint(), HEALTH["retry_after"])
     assert first == 8
     assert set(later) <= {1}

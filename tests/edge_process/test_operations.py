@@ -170,7 +170,7 @@ async def test_both_follow_a_canary_from_its_start_to_its_promotion_and_back(tmp
 
 async def _is_split(here: Machine, port: int) -> bool:
     """Tell whether a router gives the canary a part of its calls, and keeps a part."""
-    models = {(await here.call(port, f"question {number}"))["model"] for number in range(12)}
+    models = {(await here.call(port, f"question {number}"))["model"] for number in range(24)}
     return models == {"big", "big-canary"}
 
 

@@ -12,9 +12,11 @@ from anyio.abc import TaskGroup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_mcp.admission import MAX_RETRY_AFTER_S, AdmissionBook, Limit, Waiter, limits_of
+from router_mcp.admission import MAX_RETRY_AFTER_S, AdmissionBook, Limit, limits_of
 from router_mcp.domain import Endpoint
 from router_mcp.errors import QueueFullError
+from router_mcp.line import Waiter
+from router_mcp.replicas import Replicas
 from tests.clock import JumpingLoop
 from tests.policies import changed, load
 
@@ -480,6 +482,10 @@ def check(there: Crowd, limit: int) -> None:
         assert there.book.running(endpoint) == sum(caller.slot == endpoint for caller in callers)
         if there.book.running(endpoint) < limit:
             assert not [caller.name for caller in callers if caller.waiter and endpoint in caller.endpoints]
+    for some in ((A,), (B,), (A, B)):
+        full = all(there.book.running(endpoint) >= limit for endpoint in some)
+        assert there.book.is_full("gpu", Replicas(some)) == full
+    assert there.book.total("gpu") == sum(there.book.running(endpoint) for endpoint in (A, B))
     waiting = [caller.waiter for caller in callers if caller.waiter]
     assert there.book.queued("gpu") == len(waiting)
     assert sorted(there.book.position(waiter) or 0 for waiter in waiting) == list(range(1, len(waiting) + 1))

@@ -3,82 +3,100 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_mcp.affinity import PREFIX_CHARS, SLACK, order, prefix_key
+from router_mcp.affinity import PREFIX_CHARS, SLACK, SPREAD, Ring, order, prefix_key
 from router_mcp.domain import Endpoint, Message
+from router_mcp.replicas import Replicas
 
 URLS = [f"http://gpu-{n}:8000" for n in range(5)]
-REPLICAS = tuple(Endpoint(runtime="gpu", url=url) for url in URLS)
+REPLICAS = Replicas(Endpoint(runtime="gpu", url=url) for url in URLS)
 KEYS = [prefix_key(None, None, f"prompt {n}") for n in range(1000)]
 TEXTS = st.none() | st.text()
+RING = Ring(REPLICAS)
 
 
-def idle(_: Endpoint) -> int:
-    return 0
+def preferred(key: bytes, replicas: Sequence[Endpoint] = REPLICAS) -> list[Endpoint]:
+    """Return the order of replicas that have nothing to do."""
+    return list(Ring(replicas).walk(key))
 
 
-def first(key: bytes, replicas: tuple[Endpoint, ...] = REPLICAS) -> Endpoint:
-    return order(replicas, key, idle)[0]
+def under(load: dict[Endpoint, int], key: bytes = KEYS[0], among: Sequence[Endpoint] = REPLICAS) -> list[Endpoint]:
+    return list(order(RING, among, key, load.__getitem__, sum(load.values())))
 
 
 @given(st.binary(min_size=16, max_size=16), st.permutations(REPLICAS))
 def test_every_router_chooses_alike_in_whatever_order_it_knows_the_replicas(
     key: bytes, replicas: list[Endpoint]
 ) -> None:
-    chosen = order(replicas, key, idle)
-    assert chosen == order(REPLICAS, key, idle)
-    assert set(chosen) == set(REPLICAS)
+    assert preferred(key, replicas) == preferred(key)
+    assert sorted(preferred(key), key=str) == sorted(REPLICAS, key=str)
 
 
 def test_prompts_are_spread_over_the_replicas() -> None:
-    shares = Counter(first(key) for key in KEYS)
+    shares = Counter(next(RING.walk(key)) for key in KEYS)
     assert len(shares) == len(REPLICAS)
     assert max(shares.values()) < 1.5 * len(KEYS) / len(REPLICAS)
 
 
 @pytest.mark.parametrize("gone", REPLICAS, ids=str)
 def test_a_replica_that_leaves_moves_only_its_own_share(gone: Endpoint) -> None:
-    left = tuple(each for each in REPLICAS if each != gone)
+    left = Ring(each for each in REPLICAS if each != gone)
     for key in KEYS:
-        before = order(REPLICAS, key, idle)
-        assert order(left, key, idle) == tuple(each for each in before if each != gone)
+        assert list(left.walk(key)) == [each for each in RING.walk(key) if each != gone]
+
+
+@pytest.mark.parametrize("gone", REPLICAS, ids=str)
+def test_a_replica_that_is_not_well_moves_only_its_own_share_too(gone: Endpoint) -> None:
+    among = Replicas(each for each in REPLICAS if each != gone)
+    for key in KEYS[:50]:
+        chosen = under(dict.fromkeys(REPLICAS, 0), key, among)
+        assert chosen == [each for each in RING.walk(key) if each != gone]
 
 
 def test_what_a_replica_leaves_behind_is_spread_over_the_others() -> None:
-    heirs = Counter(first(key, REPLICAS[1:]) for key in KEYS if first(key) == REPLICAS[0])
+    first = REPLICAS[0]
+    heirs = Counter(list(RING.walk(key))[1] for key in KEYS if next(RING.walk(key)) == first)
     assert set(heirs) == set(REPLICAS[1:])
 
 
-def test_a_prompt_stays_with_its_replica_until_that_is_clearly_busier_than_the_idlest() -> None:
-    favourite = first(KEYS[0])
-    for running in range(SLACK + 3):
-        load = dict.fromkeys(REPLICAS, 0) | {favourite: running}
-        chosen = order(REPLICAS, KEYS[0], load.__getitem__)
-        assert (chosen[0] == favourite) == (running <= SLACK)
-        assert (chosen[-1] == favourite) == (running > SLACK)
+def test_one_process_finds_its_way_on_a_circle_of_a_thousand() -> None:
+    many = Replicas(Endpoint(runtime="gpu", url=f"http://gpu-{n}:8000") for n in range(1000))
+    ring = Ring(many)
+    shares = Counter(next(ring.walk(prefix_key(None, None, f"prompt {n}"))) for n in range(20_000))
+    assert len(shares) > 990
+    assert max(shares.values()) < 2.5 * 20
+    assert len(list(ring.walk(KEYS[0]))) == 1000
+
+
+def test_a_prompt_stays_with_its_replica_until_that_is_clearly_busier_than_the_average() -> None:
+    favourite = next(RING.walk(KEYS[0]))
+    for running in range(20):
+        chosen = under(dict.fromkeys(REPLICAS, 0) | {favourite: running})
+        is_clear = running > running / len(REPLICAS) + SLACK
+        assert (chosen[0] == favourite) == (not is_clear)
+        assert (chosen[-1] == favourite) == is_clear
+    assert under(dict.fromkeys(REPLICAS, 0) | {favourite: SLACK})[0] == favourite
+    assert under(dict.fromkeys(REPLICAS, 0) | {favourite: 2 * SLACK})[0] != favourite
 
 
 def test_it_is_the_difference_in_load_that_counts() -> None:
-    assert order(REPLICAS, KEYS[0], lambda _: 60) == order(REPLICAS, KEYS[0], idle)
+    assert under(dict.fromkeys(REPLICAS, 60)) == under(dict.fromkeys(REPLICAS, 0))
 
 
 @given(st.binary(min_size=16, max_size=16), st.lists(st.integers(0, 50), min_size=5, max_size=5))
-def test_nobody_clearly_busier_than_the_idlest_stands_before_one_that_is_not(key: bytes, loads: list[int]) -> None:
+def test_nobody_clearly_busier_than_the_average_stands_before_one_that_is_not(key: bytes, loads: list[int]) -> None:
     running = dict(zip(REPLICAS, loads, strict=True))
-    overloaded = [running[each] - min(loads) > SLACK for each in order(REPLICAS, key, running.__getitem__)]
+    chosen = under(running, key)
+    average = sum(loads) / len(loads)
+    overloaded = [running[each] > average + max(SLACK, SPREAD * average) for each in chosen]
     assert overloaded == sorted(overloaded)
-
-
-@pytest.mark.parametrize("replicas", [(), REPLICAS[:1]])
-def test_where_there_is_no_choice_none_is_made(replicas: tuple[Endpoint, ...]) -> None:
-    def load(_: Endpoint) -> int:
-        raise AssertionError("nobody's load matters")
-
-    assert order(replicas, KEYS[0], load) == replicas
+    assert not overloaded[0]
+    assert sorted(chosen, key=str) == sorted(REPLICAS, key=str)
 
 
 def test_prompts_that_begin_alike_have_one_key() -> None:

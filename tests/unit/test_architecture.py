@@ -16,9 +16,15 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("domain",),
     ("errors",),
-    ("config", "affinity", "budget", "comparison", "fit", "health", "policy", "prompt", "pulse", "rollout", "tokens"),
+    (
+        *("config", "affinity", "board", "budget", "comparison", "fit", "health", "policy", "prompt", "pulse"),
+        *("ranking", "ranks", "replicas", "rollout", "tokens"),
+    ),
     ("tenancy", "state"),
-    ("structured", "runtimes", "telemetry", "admission", "fleet", "stream", "record", "render", "verdict", "exchange"),
+    (
+        *("structured", "runtimes", "telemetry", "admission", "fleet", "line", "stream", "record", "render", "verdict"),
+        "exchange",
+    ),
     ("rollout_watch", "orders"),
     ("router",),
     ("prober", "reload", "follow", "shadow", "status", "trial", "wiring"),
@@ -32,7 +38,7 @@ ONLY_IN = {
     "yaml": ("router_mcp.config",),
 }
 SHARED = (
-    *("domain", "errors", "telemetry", "health", "admission", "edge", "cli", "runtimes", "tokens"),
+    *("domain", "errors", "telemetry", "board", "health", "admission", "edge", "cli", "runtimes", "tokens"),
     *("config.base", "config.checks", "config.policy_file"),
 )
 

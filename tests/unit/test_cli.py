@@ -140,8 +140,9 @@ def test_a_dry_run_shows_the_plan_and_what_is_down(
 ) -> None:
     assert run(monkeypatch, "route", "--task", "chat", "--json", "--config", str(dead)) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["steps"][0]["model"] == "phi3"
-    assert plan["steps"][0]["state"] == "unhealthy"
+    assert plan["plan"][0]["model"] == "phi3"
+    assert plan["plan"][0]["state"] == "unhealthy"
+    assert plan["deadline_s"] == 30
     assert run(monkeypatch, "route", "--task", "chat", "--config", str(dead)) == 0
     assert "phi3" in capsys.readouterr().out
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_mcp.board import HealthBoard
 from router_mcp.config.policy_file import HealthRules
 from router_mcp.domain import Endpoint, State
 from router_mcp.errors import (
@@ -23,7 +24,7 @@ from router_mcp.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from router_mcp.health import DEFAULT_WAIT_S, MAX_DOUBLINGS, WELL, HealthBoard, since
+from router_mcp.health import DEFAULT_WAIT_S, MAX_DOUBLINGS, WELL, since
 
 RULES = HealthRules()
 A = Endpoint(runtime="gpu", url="http://a")

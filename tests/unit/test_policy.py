@@ -25,17 +25,17 @@ from router_mcp.domain import (
 from router_mcp.errors import InvalidArgumentsError, UnknownTaskError, WrongServerError
 from router_mcp.health import Standing
 from router_mcp.policy import (
-    DOUBTFUL,
-    SHORT_WAIT_S,
     Plan,
+    Step,
     endpoints_of,
     facts_of,
     make_plan,
     output_limit,
-    rank_of,
+    steps_of,
     task_of,
     temperature_of,
 )
+from router_mcp.ranks import DOUBTFUL, SHORT_WAIT_S, grouped, rank_of
 from tests.policies import changed, load
 
 POLICY = load(
@@ -78,11 +78,18 @@ def plan(
     capabilities: dict[str, Capabilities] | None = None,
     input_tokens: int | None = None,
 ) -> Plan:
+    def steps(model: str, role: str, canary: bool) -> tuple[Step, ...]:
+        replicas = endpoints_of(policy, policy.models[model].runtime)
+        stands = {endpoint: (standing or {}).get(endpoint, WELL) for endpoint in replicas}
+        ranks = {endpoint.url: rank for endpoint, each in stands.items() if (rank := rank_of(each))}
+        groups = grouped(replicas, ranks, stands.__getitem__)
+        return steps_of(model, role, groups, canary=canary)
+
     return make_plan(
         policy,
         facts_of(request or GenerateRequest(prompt="hi"), task, input_tokens),
         lambda runtime: (capabilities or {}).get(runtime, Capabilities()),
-        lambda endpoint, model: (standing or {}).get(endpoint, WELL),
+        steps,
     )
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_mcp.admission import Waiter
 from router_mcp.budget import make_budget
 from router_mcp.domain import Endpoint
 from router_mcp.errors import AttemptError, OutOfTimeError, OutputInvalidError, StalledError
+from router_mcp.line import Waiter
 from router_mcp.pulse import Listening
 from router_mcp.stream import Attention, Stream
 from tests.clock import JumpingLoop

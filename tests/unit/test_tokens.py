@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_mcp.tokens import COUNTED, Bound, at_least, cannot_fit
+from router_mcp.tokens import COUNTED, Bound, at_least, cannot_fit, roughly
 
 # What the tokenizers of Qwen 2, Mistral (v1 and Nemo) and SmolLM2 make of these texts at the least, counted once.
 MEASURED = [
@@ -59,13 +59,28 @@ def test_more_text_never_has_fewer_tokens(one: str, other: str) -> None:
 
 @given(st.lists(st.text(max_size=30), max_size=5), st.integers(0, 50))
 def test_a_prompt_is_withheld_exactly_when_its_bound_exceeds_the_window(texts: list[str], window: int) -> None:
-    bound = sum(map(at_least, texts))
-    assert cannot_fit(texts, window) == (bound if bound > window else None)
+    bound, said = sum(map(at_least, texts)), cannot_fit(texts, window)
+    assert (said is not None) == (bound > window)
+    assert said is None or window < said <= bound
+
+
+@given(st.text("aZ'_.- \n07\x1f\x0b") | st.text(st.characters(max_codepoint=127)))
+def test_what_is_told_without_counting_is_true(text: str) -> None:
+    assert roughly(text).least <= at_least(text) <= roughly(text).most
+
+
+def test_prose_and_code_are_told_apart_from_what_fits_without_counting() -> None:
+    prose = "The router keeps a bounded queue for each runtime, so that no caller waits longer than allowed. " * 50
+    code = "def add(self, waiter: Waiter) -> None:\n    self.lines[waiter.tenant].append(waiter)\n" * 50
+    for text in (prose, code):
+        least, most = roughly(text)
+        assert most < 2.2 * at_least(text)
+        assert least > 0.6 * at_least(text)
 
 
 def test_a_prompt_is_counted_once_for_all_windows() -> None:
-    bound = Bound(["a b c", "d e"])
-    assert [bound.beyond(window) for window in (4, 5, 1, 100)] == [5, None, 5, None]
+    bound = Bound(["a b c", "d, e"])
+    assert [bound.beyond(window) for window in (4, 5, 6, 1, 100)] == [5, 6, None, 5, None]
 
 
 def test_of_an_enormous_prompt_only_the_beginning_is_counted() -> None:

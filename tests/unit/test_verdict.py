@@ -25,7 +25,8 @@ from router_mcp.errors import (
     UnreachableError,
     UnsupportedConstraintError,
 )
-from router_mcp.policy import DOUBTFUL, Step
+from router_mcp.policy import Step
+from router_mcp.ranks import DOUBTFUL
 from router_mcp.verdict import again, shares, verdict
 from tests.policies import changed, load
 from tests.records import GPUS, big, failed, make_record, small

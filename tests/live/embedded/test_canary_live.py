@@ -30,6 +30,8 @@ from router_mcp.wiring import Outside, open_router
 pytestmark = pytest.mark.anyio
 
 MODEL = "smollm2-135m-instruct"
+CALLS = int(os.environ.get("CANARY_CALLS", "0"))
+"""Calls that a bad canary is watched for at least; 1,000 take two minutes."""
 POLICY = """\
 # two children of one router
 version: 1
@@ -86,7 +88,7 @@ async def traffic(router: Router, count: int) -> Counter[str]:
 
     async def one(number: int) -> None:
         async with slots:
-            request = GenerateRequest(prompt=f"Say {number}.", max_output_tokens=3)
+            request = GenerateRequest(prompt=f"Tell me a fact about the number {number}.", max_output_tokens=3)
             served[(await router.generate(request)).model] += 1
 
     async with anyio.create_task_group() as tasks:
@@ -129,8 +131,8 @@ async def test_a_canary_that_keeps_dying_is_rolled_back_and_every_caller_is_serv
         await anyio.sleep(1)
         tasks.start_soon(_kill_again_and_again, router)
         served: Counter[str] = Counter()
-        with anyio.fail_after(200):
-            while (canary := site.canaries.get(MODEL)) and canary.phase == "running":
+        with anyio.fail_after(900):
+            while (canary := site.canaries.get(MODEL)) and (canary.phase == "running" or served.total() < CALLS):
                 served += await traffic(router, 10)
         tasks.cancel_scope.cancel()
         served += await traffic(router, 5)

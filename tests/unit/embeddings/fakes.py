@@ -18,9 +18,9 @@ from embeddings_mcp.domain import Answer, Batch, Vectors
 from embeddings_mcp.embedder import Embedder
 from embeddings_mcp.telemetry.base import BatchStarted, Event
 from router_mcp.admission import AdmissionBook, Limit
+from router_mcp.board import HealthBoard
 from router_mcp.domain import Endpoint, Probe
 from router_mcp.errors import AttemptError
-from router_mcp.health import HealthBoard
 
 DIMENSIONS = 4
 Reply = Callable[[Batch], Awaitable[Answer]]

@@ -14,8 +14,10 @@ import pytest
 from router_mcp.domain import GenerateRequest, GenerateResult, JsonSchema
 from router_mcp.errors import BrokenStreamError, ConfigError, RejectedError, UnreachableError
 from router_mcp.operations.canary import PromotionRefusedError
+from router_mcp.operations.drill import drill_task
 from router_mcp.router import Router
 from router_mcp.state.directory import replace_file
+from router_mcp.wiring import Outside
 from tests.canaries import POLICY, Site
 from tests.scripted import REFUSES, Behaviour, fails, hangs, in_turn, says
 
@@ -115,6 +117,17 @@ async def test_whoever_is_served_after_a_canary_failed_is_told(site: Site) -> No
     async with site.router() as router:
         result = await call(router, 1)
         assert (result.model, result.fallback_from) == ("big", ("big-canary",))
+
+
+async def test_whoever_is_served_by_the_canary_of_a_fallback_is_told_of_the_primary(site: Site) -> None:
+    site.path.write_text(POLICY.replace("[big, small]", "[small, big]"))
+    site.running(share=1.0)
+    site.laptop.behaviour = REFUSES
+    async with site.router() as router:
+        result = await call(router, 1)
+        assert (result.model, result.fallback_from) == ("big-canary", ("small",))
+        result = await call(router, 2)  # the laptop is now left alone, and was passed over all the same
+        assert (result.model, result.fallback_from) == ("big-canary", ("small",))
 
 
 def callers(site: Site) -> int:
@@ -357,6 +370,22 @@ async def test_while_a_promotion_is_interrupted_the_canary_gets_nothing_and_noth
             act()
 
 
+async def test_a_rollback_that_was_interrupted_is_not_promoted_over(site: Site) -> None:
+    await with_calls(site)
+    site.canaries().promote("big")
+
+    def crash(reached: str) -> None:
+        if reached == "intent":
+            raise Crash
+
+    with pytest.raises(Crash):
+        site.canaries(crash).rollback("big")
+    with pytest.raises(ConfigError, match="bring that to its end"):
+        site.canaries().promote("big")
+    assert "is undone" in site.canaries().rollback("big")
+    assert site.path.read_text() == POLICY
+
+
 async def test_an_edit_in_the_midst_of_a_promotion_is_never_overwritten(site: Site) -> None:
     await with_calls(site)
 
@@ -451,3 +480,13 @@ async def test_a_state_file_that_is_damaged_leaves_the_last_orders_in_force(
         site.canaries().rollback("big")
         await anyio.sleep(1)
         assert (await call(router, 1)).model == "big"
+
+
+async def test_a_drill_meets_no_canary_and_counts_for_none(site: Site) -> None:
+    site.running(share=1.0)
+    outside = Outside(environ=site.environ, wall=anyio.current_time, make_runtime=site.runtime)
+    drilled = await drill_task(site.policy(), "reasoning", "primary", outside)
+    assert (drilled.before, drilled.served_by) == ("big", "small")
+    canary = site.canaries().get("big")
+    assert canary is not None
+    assert site.canaries().compare("big", canary, site.policy()).model.attempts == 0

@@ -169,6 +169,25 @@ def test_an_alias_is_left_to_people() -> None:
         promoted(text, "small")
 
 
+def test_an_anchor_elsewhere_is_left_to_people_too() -> None:
+    text = FILE.replace('laptop: {kind: ollama, endpoints: ["http://127.0.0.1:11434"]}', "laptop: &it {kind: embedded}")
+    text = text[: text.index("  small-canary:")] + text[text.index("tasks:") :]
+    start = text.index("  gpu-canary:")
+    text = text[:start] + text[text.index("  # the laptop follows") :]
+    text = text.replace("# models now", "  gpu-canary: *it\n# models now")
+    with pytest.raises(ConfigError, match="cannot change places without touching more"):
+        promoted(text, "big")
+
+
+def test_a_text_of_several_lines_moves_whole() -> None:
+    note = "  small-canary:   # another build\n    hardware: |\n      one\n      two\n    runtime: laptop"
+    text = FILE.replace("  small-canary:   # another build\n    runtime: laptop", note)
+    after = promoted(text, "small")
+    assert policy_of(Source(PATH, after, {})).models["small"].hardware == "one\ntwo\n"
+    last = FILE.replace("    context_window: 8192\n", "    context_window: 8192\n    hardware: |\n      any\n\n")
+    assert policy_of(Source(PATH, promoted(last, "small"), {})).models["small"].hardware == "any\n"
+
+
 def test_a_swap_that_would_make_a_bad_policy_is_refused() -> None:
     text = FILE.replace("  small-canary:   # another build\n    runtime: laptop", "  small-canary:\n    runtime: gpu")
     text = text.replace("context_window: 8192", "served_name: big\n    context_window: 8192")

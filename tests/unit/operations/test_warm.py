@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from router_mcp import affinity
-from router_mcp.config import default_path, load_config, shipped
+from router_mcp.config import default_path, load_config, profile_path, shipped
 from router_mcp.config.warmup_file import Template, WarmupFile, load_warmup
 from router_mcp.domain import GenerateRequest, JsonSchema
 from router_mcp.errors import ConfigError, UnreachableError
@@ -155,6 +155,17 @@ async def test_counters_that_speak_for_others_too_prove_nothing() -> None:
         assert [each.outcome for each in await warmed(house.router, file())] == ["unverified"]
 
 
+async def test_counters_that_come_late_are_waited_for() -> None:
+    async with open_house(gpu=CachingRuntime(late=5, mute=3)) as house:
+        assert [each.outcome for each in await warmed(house.router, file())] == ["warmed"]
+
+
+@pytest.mark.parametrize(("late", "mute"), [(1000, 0), (0, 1000)])
+async def test_counters_that_do_not_come_prove_nothing(late: int, mute: int) -> None:
+    async with open_house(gpu=CachingRuntime(late=late, mute=mute)) as house:
+        assert [each.outcome for each in await warmed(house.router, file())] == ["unverified"]
+
+
 async def test_an_endpoint_that_is_down_fails_and_the_others_are_warmed() -> None:
     down = CachingRuntime(failure=UnreachableError("it cannot be reached. Start it."))
     async with open_house(gpu=down) as house:
@@ -214,8 +225,9 @@ def test_a_bad_file_is_refused_with_line_and_remedy(tmp_path: Path) -> None:
     assert "warmup.yaml:5: templates.pinned.model: there is no model 'bigger'. Did you mean 'big'?" in lines[2]
 
 
-def test_the_file_that_ships_fits_the_policy_that_ships() -> None:
-    policy = load_config(default_path({}), {})
+@pytest.mark.parametrize("profile", ["dev-cpu", "dev-gpu", "staging", "production", "embedded", None])
+def test_the_file_that_ships_fits_every_policy_that_ships(profile: str | None) -> None:
+    policy = load_config(profile_path(profile) if profile else default_path({}), {})
     assert load_warmup(shipped("router/warmup.yaml"), {}, policy).templates
 
 
