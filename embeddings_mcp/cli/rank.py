@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +20,7 @@ from embeddings_mcp.cli.session import (
     with_embedder,
 )
 from embeddings_mcp.domain import RankRequest
-from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.cli.terminal import print_json, stderr, stdout
 
 
 def rank(
@@ -49,6 +48,6 @@ def rank(
     table.add_column("text", overflow="ellipsis", no_wrap=True)
     for each in result.results:
         table.add_row(str(each.index), f"{each.score:.4f}", Text(request.texts[each.index]))
-    Console().print(table)
+    stdout().print(table)
     tokens, seconds = result.usage.input_tokens, result.receipt.seconds
     stderr().print(Text(f"{result.model}, {seconds:.2f} s, {tokens:,} tokens", style="dim"))

@@ -8,18 +8,28 @@ from typing import Annotated, Any
 
 import anyio
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from embeddings_mcp.catalog import EndpointCard, not_ready
 from embeddings_mcp.cli.session import ConfigOption, JsonOption, with_embedder
 from embeddings_mcp.domain import ModelCard
 from embeddings_mcp.embedder import Embedder
 from embeddings_mcp.prober import Prober
-from router_mcp.cli.terminal import STATE_STYLE, print_json
+from router_mcp.cli.status_view import seconds
+from router_mcp.cli.tables import Column, FittedTable, listed
+from router_mcp.cli.terminal import STATE_STYLE, print_json, stdout
 
 REFRESH_S = 2.0
+_ENDPOINT = (
+    *(Column("backend"), Column("kind", 2), Column("endpoint"), Column("state"), Column("for")),
+    *(Column("in flight", 1), Column("waiting", 1)),
+)
+_MODEL = (
+    *(Column("model"), Column("backend", 2), Column("state"), Column("dimensions", 1, wraps=True)),
+    *(Column("tokens", 3), Column("space", 4)),
+)
 
 
 def status(
@@ -40,7 +50,7 @@ def status(
     if as_json:
         print_json(_json(endpoints, models))
     else:
-        Console().print(_tables(endpoints, models))
+        stdout().print(_tables(endpoints, models))
     if not_ready(models):
         raise typer.Exit(1)
 
@@ -48,7 +58,7 @@ def status(
 def _watch(config: Path | None) -> None:
     async def work(embedder: Embedder) -> None:
         prober = Prober(embedder)
-        with Live(console=Console(), auto_refresh=False) as live:
+        with Live(console=stdout(), auto_refresh=False) as live:
             while True:
                 await prober.probe_all()
                 live.update(_tables(embedder.endpoint_cards(), embedder.cards()), refresh=True)
@@ -65,26 +75,23 @@ def _json(endpoints: tuple[EndpointCard, ...], models: tuple[ModelCard, ...]) ->
 
 
 def _tables(endpoints: tuple[EndpointCard, ...], models: tuple[ModelCard, ...]) -> Group:
-    places = Table(title="Endpoints", title_justify="left")
-    for heading in ("backend", "endpoint", "state", "for", "in flight", "queue", "last error"):
-        places.add_column(heading, overflow="fold")
+    places = FittedTable("Endpoints", _ENDPOINT)
     for each in endpoints:
-        places.add_row(
-            f"{each.backend} ({each.kind})",
+        places.add(
+            each.backend,
+            each.kind,
             each.url,
             each.state,
-            "" if each.since_s is None else f"{each.since_s:.0f} s",
+            seconds(each.since_s),
             f"{each.in_flight}/{each.max_concurrency}",
-            str(each.queued),
-            each.error or "",
+            str(each.queued or ""),
             style=STATE_STYLE[each.state],
         )
-    catalog = Table(title="Models", title_justify="left")
-    for heading in ("model", "backend", "state", "dimensions", "tokens", "space", "detail"):
-        catalog.add_column(heading, overflow="fold")
+    catalog = FittedTable("Models", _MODEL)
     for model in models:
         name = f"{model.name} (default)" if model.default else model.name
         sizes, limit = ", ".join(map(str, model.allowed_dimensions)), f"{model.max_input_tokens:,}"
-        row = (name, model.backend, model.state, sizes, limit, model.space, model.detail or "")
-        catalog.add_row(*row, style=STATE_STYLE[model.state])
-    return Group(places, catalog)
+        row = (name, model.backend, model.state, sizes, limit, model.space)
+        catalog.add(*row, style=STATE_STYLE[model.state])
+    details = listed([*(each.error or "" for each in endpoints), *(model.detail or "" for model in models)])
+    return Group(places, catalog, *(Text(detail, style="red") for detail in details))

@@ -9,12 +9,11 @@ from typing import Annotated
 
 import anyio
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from router_mcp.cli.session import ConfigOption, JsonOption
-from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.cli.terminal import print_json, stderr, stdout
 from router_mcp.config import default_path, load_config
 from router_mcp.config.policy_file import PolicyFile
 from router_mcp.operations.drill import Kill, TaskDrill, drill_task
@@ -74,7 +73,7 @@ def _show(drills: list[TaskDrill]) -> None:
             "" if each.next_failover_s is None else f"+{each.next_failover_s:.3f} s",
             style="red" if each.problems else "green",
         )
-    console = Console()
+    console = stdout()
     console.print(table)
     for each in drills:
         for problem in each.problems:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from router_mcp.cli.probing import probe_all
 from router_mcp.cli.session import ConfigOption, JsonOption, TaskOption, with_router
-from router_mcp.cli.terminal import STATE_STYLE, print_json
+from router_mcp.cli.tables import Column, FittedTable
+from router_mcp.cli.terminal import STATE_STYLE, print_json, stdout
 from router_mcp.domain import GenerateRequest
 from router_mcp.edge.outputs import PlanOutput, plan_output
 from router_mcp.router import Router
+
+_COLUMNS = (
+    *(Column(""), Column("model"), Column("runtime", 2), Column("endpoints", 3, wraps=True), Column("state", 1)),
+    Column("why", wraps=True),
+)
 
 
 def route(
@@ -33,14 +37,12 @@ def route(
     if as_json:
         print_json(found.wire())
         return
-    table = Table(title=f"Task {found.task}", title_justify="left")
-    for heading in ("", "model", "runtime", "endpoints", "state", "why"):
-        table.add_column(heading, overflow="fold")
+    table = FittedTable(f"Task {found.task}", _COLUMNS)
     for step in found.plan:
-        urls = "\n".join(step.endpoints)
-        table.add_row(
+        urls = ", ".join(step.endpoints)
+        table.add(
             str(step.order), step.model, step.runtime, urls, step.state, step.reason, style=STATE_STYLE[step.state]
         )
     for skip in found.skipped:
-        table.add_row("–", skip.model, "", "", "skipped", skip.reason, style="dim")
-    Console().print(table)
+        table.add("–", skip.model, "", "", "skipped", skip.reason, style="dim")
+    stdout().print(table)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 import anyio
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from router_mcp.cli.probing import probe_all
 from router_mcp.cli.served_status import read_status
 from router_mcp.cli.session import ConfigOption, JsonOption, with_router
 from router_mcp.cli.status_view import tables
-from router_mcp.cli.terminal import print_json
+from router_mcp.cli.terminal import print_json, stdout
 from router_mcp.edge.overview import overview
 from router_mcp.errors import InvalidArgumentsError, RouterError
 from router_mcp.router import Router
@@ -46,7 +46,7 @@ def status(
     if as_json:
         print_json(seen)
     else:
-        Console().print(tables(seen))
+        stdout().print(tables(seen))
     if not seen["server"]["ready"]:
         raise typer.Exit(1)
 
@@ -86,7 +86,7 @@ async def _once(look: Look) -> dict[str, Any]:
 async def _watch(look: Look) -> dict[str, Any]:
     """Show what a look sees until interrupted; a server that does not answer is waited for."""
     shown: Group | None = None
-    with Live(console=Console(), auto_refresh=False) as live:
+    with Live(console=stdout(), auto_refresh=False) as live:
         while True:
             try:
                 shown = tables(await look())

@@ -5,21 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from router_mcp.cli.tables import Column, FittedTable, listed
 from router_mcp.cli.terminal import STATE_STYLE
 
 _CHANGES = 5
+_ENDPOINT = (
+    *(Column("runtime"), Column("kind", 5), Column("endpoint"), Column("state"), Column("for"), Column("probe", 4)),
+    *(Column("in flight", 1), Column("waiting", 2)),
+)
+_MODEL = (
+    *(Column("model"), Column("runtime", 6), Column("state"), Column("p50", 2), Column("p95", 3)),
+    *(Column("first token", 4), Column("tokens/s", 5), Column("failed", 1), Column("context", 7)),
+    *(Column("tasks", 8, wraps=True), Column("hardware", 9, wraps=True)),
+)
+_CHANGE = (Column("when"), Column("runtime", 1), Column("endpoint"), Column("became"))
 
 
 def tables(seen: dict[str, Any]) -> Group:
-    """Return the tables of a status in the form of `edge.overview`."""
-    parts: list[Table | Text] = [_endpoints(seen["endpoints"]), _models(seen["models"])]
+    """Return the tables of a status in the form of `edge.overview`, and what is wrong below them."""
+    parts: list[FittedTable | Text] = [_endpoints(seen["endpoints"]), _models(seen["models"])]
     if seen["changes"]:
         parts.append(_changes(seen["changes"]))
-    if seen["server"]["reason"]:
-        parts.append(Text(seen["server"]["reason"], style="red"))
+    errors = listed(each["error"] or "" for each in (*seen["endpoints"], *seen["models"]))
+    parts += [Text(error, style="red") for error in errors]
+    if reason := seen["server"]["reason"]:
+        parts.append(Text("No task can be served." if errors else reason, style="bold red"))
     return Group(*parts)
 
 
@@ -34,30 +46,29 @@ def seconds(value: float | None) -> str:
     return f"{value // 60:.0f} min" if value < 3600 else f"{value / 3600:.1f} h"
 
 
-def _endpoints(endpoints: list[dict[str, Any]]) -> Table:
-    table = _table("Endpoints", "runtime", "endpoint", "state", "for", "probe", "in flight", "queue", "last error")
+def _endpoints(endpoints: list[dict[str, Any]]) -> FittedTable:
+    table = FittedTable("Endpoints", _ENDPOINT)
     for each in endpoints:
-        table.add_row(
-            f"{each['runtime']} ({each['kind']})",
+        table.add(
+            each["runtime"],
+            each["kind"],
             each["url"],
             each["state"],
             seconds(each["since_s"]),
             seconds(each.get("probe_s")),
             f"{each['in_flight']}/{each['max_concurrency']}",
-            str(each["queued"]),
-            each["error"] or "",
+            str(each["queued"] or ""),
             style=STATE_STYLE[each["state"]],
         )
     return table
 
 
-def _models(models: list[dict[str, Any]]) -> Table:
-    headings = ("model", "runtime", "state", "p50", "p95", "first token", "tokens/s", "failed", "context", "tasks")
-    table = _table("Models", *headings, "hardware")
+def _models(models: list[dict[str, Any]]) -> FittedTable:
+    table = FittedTable("Models", _MODEL)
     for model in models:
         recent = model["recent"]
         speed = recent["tokens_per_s"]
-        table.add_row(
+        table.add(
             model["name"],
             model["runtime"],
             model["state"],
@@ -68,22 +79,15 @@ def _models(models: list[dict[str, Any]]) -> Table:
             f"{recent['failed']}/{recent['attempts']}" if recent["attempts"] else "",
             str(model["context_window"]),
             ", ".join(model["tasks"]),
-            model["hardware"],
+            model["hardware"] or "",
             style=STATE_STYLE[model["state"]],
         )
     return table
 
 
-def _changes(changes: list[dict[str, Any]]) -> Table:
-    table = _table("Recent changes", "when", "runtime", "endpoint", "became")
+def _changes(changes: list[dict[str, Any]]) -> FittedTable:
+    table = FittedTable("Recent changes", _CHANGE)
     for each in changes[:_CHANGES]:
-        row = (f"{seconds(each['ago_s'])} ago", each["runtime"], each["url"], each["state"])
-        table.add_row(*row, style=STATE_STYLE[each["state"]])
-    return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+        row = (f"{seconds(max(0.0, each['ago_s']))} ago", each["runtime"], each["url"], each["state"])
+        table.add(*row, style=STATE_STYLE[each["state"]])
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,7 @@ from rich.text import Text
 from router_mcp.domain import GenerateResult, Receipt
 from router_mcp.errors import RouterError
 
+PAGE = 120
 STATE_STYLE = {
     "healthy": "green",
     "recovering": "yellow",
@@ -20,6 +22,14 @@ STATE_STYLE = {
     "unhealthy": "red",
     "demoted": "bold red",
 }
+
+
+def stdout() -> Console:
+    """Return a console on stdout; what is not a terminal is as wide as a page, unless COLUMNS says otherwise."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PAGE
+    return console
 
 
 def stderr() -> Console:
