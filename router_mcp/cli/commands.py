@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Annotated
 
 import typer
+
+from router_mcp import __version__
 
 
 def command_line(name: str, about: str, homes: Mapping[str, str], asked: str | None) -> typer.Typer:
@@ -16,10 +19,10 @@ def command_line(name: str, about: str, homes: Mapping[str, str], asked: str | N
     app = typer.Typer(
         name=name,
         help=about,
-        no_args_is_help=True,
+        invoke_without_command=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        callback=_none,
+        callback=_options,
     )
     for command in [asked] if asked is not None and asked in homes else homes:
         module, attribute = homes[command].split(":")
@@ -31,5 +34,14 @@ def command_line(name: str, about: str, homes: Mapping[str, str], asked: str | N
     return app
 
 
-def _none() -> None:
-    """Keep a lone command a word of its own."""
+def _options(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Take what stands before a command; without it, a lone command would not be a word of its own."""
+    if version:
+        typer.echo(f"{ctx.info_name} {__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)

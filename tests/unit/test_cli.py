@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from router_mcp import __version__
 from router_mcp.cli import app as cli
 from router_mcp.config import profile_path
 
@@ -33,6 +34,17 @@ def dead(tmp_path: Path) -> Path:
     path = tmp_path / "dead.yaml"
     path.write_text(BAD.replace("olama", "ollama").replace("modls", "models").replace("11434", "9"))
     return path
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.split()[-1] == __version__
+
+
+def test_no_command_shows_those_there_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch) == 2
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in cli.COMMANDS)
 
 
 def test_a_good_file_is_called_good(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
