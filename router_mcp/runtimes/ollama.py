@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 NATIVE_HEALTH = "/api/version"
 """Answers 200 whatever the models do, a frozen runner included (#12); `/healthz` is 404 (#22)."""
+ROOT = "/"
+"""Says that Ollama is running, and is left where a gateway or a server of Ollama's kind has no version."""
 TAIL_S = 1.0
 """The end of the body follows the last line at once. The answer does not wait longer for it."""
 UNLOAD_LOOKS, UNLOAD_PAUSE_S = 20, 0.25
@@ -163,7 +165,11 @@ class OllamaRuntime:
                 _check(endpoint, response)
                 return await _offered(endpoint, _version(endpoint, client))
             self._native_health.add(endpoint.url)
-        return await _version(endpoint, client)
+        response = await client.get(NATIVE_HEALTH)
+        if response.status_code == 404:
+            _check(endpoint, await client.get(ROOT))
+            return None
+        return _read_version(endpoint, response)
 
 
 async def _read(response: httpx.Response, answer: Answer) -> None:
@@ -202,7 +208,10 @@ async def _offered(endpoint: Endpoint, reply: Awaitable[T]) -> T | None:
 
 
 async def _version(endpoint: Endpoint, client: _Client) -> str:
-    response = await client.get(NATIVE_HEALTH)
+    return _read_version(endpoint, await client.get(NATIVE_HEALTH))
+
+
+def _read_version(endpoint: Endpoint, response: httpx.Response) -> str:
     _check(endpoint, response)
     return _Version.model_validate_json(response.content).version
 

@@ -40,6 +40,9 @@ def says(path: str, body: str, status: int = 200) -> Exchange:
     return Exchange("GET", path, None, status, (), body.encode())
 
 
+NO_VERSION = says("/api/version", "404 page not found", 404)
+
+
 def unload(model: str) -> Exchange:
     one = exchange("050e_keep_alive_0_unload_chat")
     body = {"model": model, "messages": [], "tools": [], "stream": False, "keep_alive": 0}
@@ -118,6 +121,15 @@ async def test_a_health_path_that_answers_is_enough_and_the_version_is_a_bonus()
         assert probe.models is not None
 
 
+async def test_a_gateway_that_hides_the_version_is_asked_for_its_root() -> None:
+    """Servers of Ollama's kind, and proxies that let few routes through, have no version to tell."""
+    probe = await a_runtime(Replay([HEALTHZ, NO_VERSION, exchange("001_get_root"), TAGS, NOTHING_LOADED])).probe(
+        ENDPOINT
+    )
+    assert probe.version is None
+    assert probe.models is not None
+
+
 @pytest.mark.parametrize("name", ["009b_host_header_foreign", "009d_host_header_container_name"])
 async def test_a_host_name_that_it_does_not_answer_to_is_a_matter_of_configuration(name: str) -> None:
     """Ollama #21: 403, no body, no content type, for `ollama:11434` in docker compose too."""
@@ -131,7 +143,7 @@ async def test_a_host_name_that_it_does_not_answer_to_is_a_matter_of_configurati
     [
         ([says("/healthz", "", 500)], ServerFailedError),
         ([says("/healthz", "who are you", 401)], UnauthorizedError),
-        ([HEALTHZ, says("/api/version", "404 page not found", 404)], ServerFailedError),
+        ([HEALTHZ, NO_VERSION, says("/", "404 page not found", 404)], ServerFailedError),
         ([HEALTHZ, says("/api/version", "<html>login</html>")], BrokenStreamError),
         ([HEALTHZ, says("/api/version", '{"build":1}')], BrokenStreamError),
     ],
