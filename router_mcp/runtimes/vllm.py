@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HEALTH = "/health"
 """vLLM's own: 200 once the model is loaded, 503 when the engine is dead; `/healthz` is 404."""
+MODELS = "/v1/models"
+"""What gateways let through, and other servers of its kind have, when they have no `/health`."""
 MAX_REPLY = 4 * 1024 * 1024
 """Bytes read of a reply to a probe; `/metrics` has some 80 kB."""
 RESET = "/reset_prefix_cache?reset_external=true"
@@ -121,13 +123,15 @@ class VllmRuntime:
         if reply.status in {404, 405} and path != HEALTH:
             self._native_health.add(endpoint.url)
             reply = await self._ask("GET", endpoint, HEALTH)
+        if reply.status == 404:
+            reply = await self._ask("GET", endpoint, MODELS)
         if not 200 <= reply.status < 300:
             self._native_health.discard(endpoint.url)
             raise status_error(endpoint, reply.status, reply.headers)
 
     async def _models(self, endpoint: Endpoint) -> frozenset[str] | None:
         try:
-            reply = await self._ask("GET", endpoint, "/v1/models")
+            reply = await self._ask("GET", endpoint, MODELS)
         except AttemptError:
             return None
         if reply.status == 401:

@@ -96,12 +96,18 @@ async def test_the_configured_path_is_tried_again_after_a_failure() -> None:
     site = Site()
     runtime = over(site)
     await runtime.probe(ENDPOINT)
-    site.says["/health"] = reply(404)
-    with pytest.raises(ServerFailedError, match="no such route"):
+    site.says["/health"] = reply(503)
+    with pytest.raises(ServerFailedError):
         await runtime.probe(ENDPOINT)
     site.says["/healthz"] = reply(200)
     await runtime.probe(ENDPOINT)
     assert site.paths.count("/healthz") == 2
+
+
+async def test_a_gateway_that_hides_health_is_well_while_it_lists_its_models() -> None:
+    site = Site(recorded_site())
+    del site.says["/health"]
+    assert (await over(site).probe(ENDPOINT)).models
 
 
 async def test_a_server_without_any_health_path_has_the_wrong_url() -> None:
