@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from router_mcp.cli import canary_view
 from router_mcp.cli.session import ConfigOption, JsonOption, with_router
-from router_mcp.cli.terminal import complain, print_json, stderr
-from router_mcp.comparison import Tally
+from router_mcp.cli.terminal import complain, print_json, say, stderr, stdout
 from router_mcp.config import default_path, load_config, shipped
 from router_mcp.config.smoke_file import load_smoke
 from router_mcp.errors import ConfigError, InvalidArgumentsError
-from router_mcp.operations.canary import Canaries
+from router_mcp.operations.canary import Canaries, Comparison
 from router_mcp.operations.smoke import Check, SmokeSuite
 from router_mcp.router import Router
 from router_mcp.state.directory import state_directory
@@ -52,11 +51,9 @@ def smoke(
     """Run the smoke suite on a canary that was started; when all of it passes, it gets its share. Exit 1 if not."""
     canaries = _canaries(config)
     checks = load_smoke(suite or shipped("router/smoke.yaml"), os.environ)
-    if canaries.get(model) is None:
-        raise ConfigError(f"{model} has no canary that was started. Run `router-mcp canary start {model}` first.")
+    candidate = canaries.testable(model).candidate
 
     async def work(router: Router) -> list[Check]:
-        candidate = canaries.known().canaries[model].candidate
         with stderr().status("testing") as shown:
             return await SmokeSuite(router, checks, model, candidate).run(
                 lambda check: shown.update(f"{check.name}: {'passed' if check.passed else 'failed'}")
@@ -67,7 +64,8 @@ def smoke(
     if as_json:
         print_json({**_fields(canaries, model, canary), "checks": [asdict(check) for check in done]})
     else:
-        Console().print(_checks(done))
+        stdout().print(canary_view.checks(done))
+        _show(canaries, model, canary, as_json)
     if not all(check.passed for check in done):
         raise typer.Exit(1)
 
@@ -97,7 +95,8 @@ def promote(
     if as_json:
         print_json(past.model_dump())
     else:
-        stderr().print(f"{past.candidate} took the place of {model} in {past.policy}. The old file: {past.backup}")
+        say(canary_view.past(past))
+        say(f"To undo it: `router-mcp canary rollback {model}`")
 
 
 @app.command()
@@ -108,7 +107,7 @@ def rollback(model: ModelArgument, as_json: JsonOption = False, config: ConfigOp
     if as_json:
         print_json({"model": model, "done": said})
     else:
-        stderr().print(said)
+        say(said)
 
 
 @app.command()
@@ -126,12 +125,17 @@ def status(
         print_json({"canaries": [_fields(canaries, *each) for each in wanted.items()], "history": history})
         return
     for name, canary in wanted.items():
-        Console().print(_comparison(canaries, name, canary))
+        compared = _compared(canaries, name, canary)
+        console, after = stdout(), canary_view.next_step(name, canary, compared.objections)
+        console.print(Text(canary_view.standing(canary)), soft_wrap=True)
+        console.print(canary_view.comparison(compared))
+        console.print(Text(after), soft_wrap=True)
     if not wanted:
-        stderr().print("There is no canary. Start one with `router-mcp canary start MODEL`.")
+        said = f"{model} has no canary" if model else "There is no canary"
+        say(f"{said}. Start one with `router-mcp canary start {model or 'MODEL'}`.")
     for past in known.history:
         if model in {None, past.model}:
-            stderr().print(f"{past.at}: {past.what} of {past.candidate}; the file before: {past.backup}")
+            say(canary_view.past(past))
 
 
 def part_of(text: str) -> float:
@@ -155,54 +159,23 @@ def _canaries(config: Path | None) -> Canaries:
 def _show(canaries: Canaries, model: str, canary: Canary, as_json: bool) -> None:
     if as_json:
         print_json(_fields(canaries, model, canary))
-        return
-    kind = "of copies" if canary.shadow else "of calls"
-    smoked = canary.phase == "running"
-    when = "from now on" if smoked else f"once `router-mcp canary smoke {model}` has passed"
-    stderr().print(f"{canary.candidate}: {canary.share:.0%} {kind}, {when}.")
+    else:
+        say(canary_view.standing(canary))
+        say(canary_view.next_step(model, canary, _compared(canaries, model, canary).objections))
+
+
+def _compared(canaries: Canaries, model: str, canary: Canary) -> Comparison:
+    return canaries.compare(model, canary, load_config(canaries.path))
 
 
 def _fields(canaries: Canaries, model: str, canary: Canary) -> dict[str, Any]:
-    compared = canaries.compare(model, canary, load_config(canaries.path))
+    compared = _compared(canaries, model, canary)
     return {
         "model": model,
         **canary.model_dump(exclude={"id"}),
-        "comparison": {"model": _numbers(compared.model), "candidate": _numbers(compared.candidate)},
+        "comparison": {
+            "model": canary_view.numbers(compared.model),
+            "candidate": canary_view.numbers(compared.candidate),
+        },
         "objections": list(compared.objections),
     }
-
-
-def _numbers(tally: Tally) -> dict[str, Any]:
-    first, speed = tally.first_token_p50_s, tally.tokens_per_s
-    return {
-        "calls": tally.attempts,
-        "error_rate": round(tally.error_rate, 4),
-        "first_token_p50_s": None if first is None else round(first, 4),
-        "tokens_per_s": None if speed is None else round(speed, 2),
-        "structured": tally.structured,
-        "structured_invalid_rate": round(tally.invalid_rate, 4),
-    }
-
-
-def _comparison(canaries: Canaries, model: str, canary: Canary) -> Table:
-    fields = _fields(canaries, model, canary)
-    reason = f" ({canary.reason})" if canary.reason else ""
-    title = f"{canary.candidate}: {canary.phase.replace('_', ' ')}{reason}, {canary.share:.0%} of calls"
-    caption = "\n".join(f"not yet: {each}" for each in fields["objections"]) or "It may be promoted."
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    for heading in ("", "model", "canary"):
-        table.add_column(heading)
-    ours, theirs = fields["comparison"]["model"], fields["comparison"]["candidate"]
-    for key in ours:
-        table.add_row(key.replace("_", " "), str(ours[key]), str(theirs[key]))
-    return table
-
-
-def _checks(done: list[Check]) -> Table:
-    table = Table(title="Smoke suite", title_justify="left")
-    for heading in ("check", "", "seconds", "detail"):
-        table.add_column(heading, overflow="fold")
-    for check in done:
-        word, style = ("passed", "green") if check.passed else ("failed", "red")
-        table.add_row(check.name, word, f"{check.seconds:.2f}", check.detail, style=style)
-    return table

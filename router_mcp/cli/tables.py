@@ -9,6 +9,7 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 _GAP = 2
 _WRAPPED = 16
@@ -61,7 +62,7 @@ class FittedTable:
             column = self.columns[place]
             table.add_column(column.heading, overflow="fold", no_wrap=not column.wraps)
         for cells, style in self.rows:
-            table.add_row(*(cells[place] for place in shown), style=style)
+            table.add_row(*(Text(cells[place]) for place in shown), style=style)  # names may have brackets
         yield table
         yield ""
 

@@ -6,16 +6,20 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from router_mcp.cli.session import ConfigOption, JsonOption, with_router
-from router_mcp.cli.terminal import print_json, stderr
+from router_mcp.cli.tables import Column, FittedTable
+from router_mcp.cli.terminal import print_json, stderr, stdout
 from router_mcp.operations.tenants import Teardown
 from router_mcp.operations.tenants import teardown as tear_down
 from router_mcp.router import Router
 
 app = typer.Typer(help="Tear a tenant down.", no_args_is_help=True)
+COLUMNS = (
+    *(Column("runtime", 1), Column("endpoint", wraps=True), Column("outcome"), Column("proof")),
+    Column("detail", wraps=True),
+)
 STYLE = {"cleared": "green", "by_routers": "green", "still_there": "yellow", "unreachable": "red"}
 
 
@@ -44,17 +48,18 @@ def teardown(
     if as_json:
         print_json(asdict(done) | {"complete": done.complete})
     else:
-        Console().print(_table(done))
+        _show(done)
     if not done.complete:
         raise typer.Exit(1)
 
 
-def _table(done: Teardown) -> Table:
-    title = f"{done.tenant}: epoch {done.epoch}{', resumed' if done.resumed else ''}. No call finds older prefixes."
-    table = Table(title=title, title_justify="left")
-    for heading in ("runtime", "endpoint", "outcome", "proof", "detail"):
-        table.add_column(heading, overflow="fold")
+def _show(done: Teardown) -> None:
+    resumed = ", begun before and finished now" if done.resumed else ""
+    console = stdout()
+    title = f"{done.tenant}: epoch {done.epoch}{resumed}. No call finds older prefixes."
+    console.print(Text(title), soft_wrap=True)
+    table = FittedTable("", COLUMNS)
     for each in done.endpoints:
         proof = {True: "shown", False: "refuted", None: ""}[each.proven]
-        table.add_row(each.runtime, each.endpoint, each.outcome, proof, each.detail, style=STYLE[each.outcome])
-    return table
+        table.add(each.runtime, each.endpoint, each.outcome, proof, each.detail, style=STYLE[each.outcome])
+    console.print(table)

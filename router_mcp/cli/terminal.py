@@ -37,9 +37,14 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def say(message: str, style: str = "") -> None:
+    """Say how it went, beside the answer: paths and commands stay in one piece."""
+    stderr().print(Text(message, style=style), soft_wrap=True)
+
+
 def complain(message: str) -> None:
     """Say what went wrong."""
-    stderr().print(Text(message, style="red"), soft_wrap=True)
+    say(message, "red")
 
 
 def print_json(value: Any) -> None:

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from router_mcp.cli.session import ConfigOption, JsonOption, read_file, with_router
-from router_mcp.cli.terminal import complain, print_json, stderr
+from router_mcp.cli.tables import Column, FittedTable
+from router_mcp.cli.terminal import print_json, say, stderr, stdout
 from router_mcp.config import shipped
-from router_mcp.config.warmup_file import load_warmup
+from router_mcp.config.policy_file import PolicyFile
+from router_mcp.config.warmup_file import WarmupFile, load_warmup, read_warmup
 from router_mcp.operations.learn import learn, proposal
 from router_mcp.operations.warm import Warmth
 from router_mcp.operations.warm import warm as warm_all
 from router_mcp.router import Router
 
+COLUMNS = (
+    *(Column("template"), Column("tenant"), Column("model", 2), Column("endpoint", 1, wraps=True), Column("outcome")),
+    *(Column("tokens", 3), Column("cached"), Column("first token")),
+)
 STYLE = {"warmed": "green", "was_warm": "green", "failed": "red", "busy": "yellow"}
 
 
@@ -43,7 +47,7 @@ def warm(
         return
 
     async def work(router: Router) -> list[Warmth]:
-        file = load_warmup(templates or shipped("router/warmup.yaml"), os.environ, router.fleet.policy)
+        file = _templates(templates, router.fleet.policy)
         with stderr().status("warming") as shown:
             return await warm_all(
                 router,
@@ -57,11 +61,18 @@ def warm(
     if as_json:
         print_json(_report(results))
     else:
-        Console().print(_table(results))
-        for detail in dict.fromkeys(result.detail for result in results if result.detail):
-            complain(detail)
+        stdout().print(_table(results))
+        for outcome, detail in dict.fromkeys((each.outcome, each.detail) for each in results if each.detail):
+            say(detail, STYLE.get(outcome, ""))
     if any(result.outcome == "failed" for result in results):
         raise typer.Exit(1)
+
+
+def _templates(named: Path | None, policy: PolicyFile) -> WarmupFile:
+    """Return a file that was named, which must fit the policy, or the one that ships, as far as it does."""
+    if named is None:
+        return read_warmup(shipped("router/warmup.yaml"), os.environ)
+    return load_warmup(named, os.environ, policy)
 
 
 def _learn(log: Path, min_calls: int, as_json: bool) -> None:
@@ -81,13 +92,11 @@ def _report(results: list[Warmth]) -> dict[str, Any]:
     }
 
 
-def _table(results: list[Warmth]) -> Table:
-    table = Table(title="Prompt caches", title_justify="left")
-    for heading in ("template", "tenant", "model", "endpoint", "outcome", "tokens", "cached", "first token"):
-        table.add_column(heading, overflow="fold")
+def _table(results: list[Warmth]) -> FittedTable:
+    table = FittedTable("Prompt caches", COLUMNS)
     for each in results:
         before, after = each.first_token_before_s, each.first_token_after_s
-        table.add_row(
+        table.add(
             each.template,
             each.tenant or "",
             each.model,

@@ -29,8 +29,10 @@ def essence(policy: PolicyFile, model: str) -> str | None:
     """Return what changes when a model's settings, or its runtime's, change; `None` for one that is not there."""
     if model not in policy.models:
         return None
-    parts = policy.models[model], policy.runtime_of(model)
-    text = f"{policy.served_name(model)}\n{policy.family(model)}\n" + "\n".join(
-        part.model_dump_json() for part in parts
+    parts = (
+        policy.served_name(model),  # whether it is written out or the model's own name
+        str(policy.family(model)),
+        policy.models[model].model_dump_json(exclude={"served_name"}),
+        policy.runtime_of(model).model_dump_json(),
     )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -69,7 +69,7 @@ class SmokeFile(Strict):
 
 def load_smoke(path: Path, environ: Mapping[str, str]) -> SmokeFile:
     """Read a suite; raise `ConfigError` that names every problem."""
-    return validate(read_source(path, environ), SmokeFile)
+    return validate(read_source(path, environ, "--suite"), SmokeFile)
 
 
 def smoke_schema() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class TokensFile(Strict):
 
 def load_tokens(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the token of each tenant; raise `ConfigError`, which never shows one."""
-    source = read_source(path, environ)
+    source = read_source(path, environ, "the variable that names it")
     tokens = validate(source, TokensFile).tenants
     seen: dict[str, str] = {}
     problems = []

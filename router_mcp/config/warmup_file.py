@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,24 +38,30 @@ class WarmupFile(Strict):
     templates: dict[Name, Template] = Field(default_factory=dict)
 
 
+def read_warmup(path: Path, environ: Mapping[str, str]) -> WarmupFile:
+    """Read a templates file whose tasks a policy may lack, such as the one that ships; raise `ConfigError`."""
+    return validate(read_source(path, environ), WarmupFile)
+
+
 def load_warmup(path: Path, environ: Mapping[str, str], policy: PolicyFile) -> WarmupFile:
     """Read a templates file and check it against the policy; raise `ConfigError` that names every problem."""
-    source = read_source(path, environ)
+    source = read_source(path, environ, "--templates")
     file = validate(source, WarmupFile)
-    problems = []
-    for name, template in file.templates.items():
-        loc = ("templates", name)
-        if template.task not in policy.generative_tasks():
-            hint = nearest(template.task, list(policy.generative_tasks()))
-            problems.append(Problem((*loc, "task"), f"there is no task {template.task!r} with models. {hint}"))
-        if template.model is not None and template.model not in policy.models:
-            hint = nearest(template.model, list(policy.models))
-            problems.append(Problem((*loc, "model"), f"there is no model {template.model!r}. {hint}"))
-        if not template.prompt and not template.system:
-            problems.append(Problem(loc, "a template needs a beginning. Give it system, prompt or both."))
-    if problems:
+    if problems := [each for name, template in file.templates.items() for each in _problems(name, template, policy)]:
         raise source.error(problems)
     return file
+
+
+def _problems(name: str, template: Template, policy: PolicyFile) -> Iterator[Problem]:
+    loc = ("templates", name)
+    if template.task not in policy.generative_tasks():
+        hint = nearest(template.task, list(policy.generative_tasks()))
+        yield Problem((*loc, "task"), f"there is no task {template.task!r} with models. {hint}")
+    if template.model is not None and template.model not in policy.models:
+        hint = nearest(template.model, list(policy.models))
+        yield Problem((*loc, "model"), f"there is no model {template.model!r}. {hint}")
+    if not template.prompt and not template.system:
+        yield Problem(loc, "a template needs a beginning. Give it system, prompt or both.")
 
 
 def warmup_schema() -> dict[str, Any]:

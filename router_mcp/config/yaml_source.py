@@ -210,14 +210,17 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def read_source(path: Path, environ: Mapping[str, str]) -> Source:
-    """Parse a YAML file, or raise `ConfigError` that says what is wrong with it and where."""
+def read_source(path: Path, environ: Mapping[str, str], named_by: str = "--config") -> Source:
+    """Parse a YAML file, or raise `ConfigError` that says what is wrong with it and where.
+
+    `named_by` is the option or variable that the path came from.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigError(f"{path}: cannot be read ({reason}). Give the right path with --config.") from None
+        raise ConfigError(f"{path}: cannot be read ({reason}). Give the right path with {named_by}.") from None
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024} KiB, which no configuration needs. Shorten it.")
     try:

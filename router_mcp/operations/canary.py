@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from router_mcp.comparison import Tally, objections
 from router_mcp.config import load_config
+from router_mcp.config.base import nearest
 from router_mcp.config.canaries import SUFFIX, essence
 from router_mcp.config.policy_edit import swap_for
 from router_mcp.config.policy_file import PolicyFile
@@ -78,17 +79,20 @@ class Canaries:
             audit(self.state, f"{canary.id}:start:{uuid4().hex}", "canary.start", model, **details)
             return canary
 
+    def testable(self, model: str) -> Canary:
+        """Return a canary whose smoke suite may be run; raise `ConfigError` when that would be of no use."""
+        canary = self.started(model)
+        if canary.phase == "changing":
+            raise _changing(model)
+        if canary.phase == "rolled_back":
+            raise ConfigError(f"{model}'s canary was rolled back. Run `router-mcp canary start {model}` again first.")
+        return canary
+
     def tested(self, model: str, failed: tuple[str, ...]) -> Canary:
         """Note how the smoke suite went: a canary that passed gets its share, one that failed gets nothing."""
         policy = self._policy(model)
         with self.state.locked(LOCK):
-            canary = self._started(model)
-            if canary.phase == "changing":
-                raise _changing(model)
-            if canary.phase == "rolled_back":
-                raise ConfigError(
-                    f"{model}'s canary was rolled back. Run `router-mcp canary start {model}` again first."
-                )
+            canary = self.testable(model)
             of = essence(policy, canary.candidate) or ""
             smoke = Smoke(at=now(), essence=of, passed=not failed, failed=failed)
             phase = "refused" if failed else "running"
@@ -113,7 +117,7 @@ class Canaries:
         """Return what a promotion would change in the policy file, and what speaks against it now."""
         policy = self._policy(model)
         text = read_policy(self.path)
-        against = self.compare(model, self._started(model), policy).objections
+        against = self.compare(model, self.started(model), policy).objections
         return text.patch(text.promoted(model, self.environ)), against
 
     def promote(self, model: str) -> Past:
@@ -121,7 +125,7 @@ class Canaries:
         with self.state.locked(LOCK):
             if self.get(model) is None and (done := self._last(model)) and done.what == "promote":
                 return done  # a command that ended early had got this far
-            canary = self._started(model)
+            canary = self.started(model)
             changes = PolicyChanges(self.state, self.reached)
             if canary.change is None:
                 policy = self._policy(model)
@@ -142,10 +146,12 @@ class Canaries:
             canary = self.get(model)
             if canary is not None and canary.change is not None:
                 return self._unchange(model, canary)
-            if canary is not None and canary.phase != "rolled_back":
-                withdraw(self.state, model, canary, "An operator rolled it back.")
-                return f"{canary.candidate} gets no calls any more."
-            return self._undo(model)
+            if canary is None:
+                return self._undo(model)
+            if canary.phase == "rolled_back":  # an older promotion is not what is meant
+                return f"{canary.candidate} has got no calls since {canary.since}. {canary.reason}"
+            withdraw(self.state, model, canary, "An operator rolled it back.")
+            return f"{canary.candidate} gets no calls any more."
 
     def _unchange(self, model: str, canary: Canary) -> str:
         """End a change that was interrupted."""
@@ -165,33 +171,41 @@ class Canaries:
     def _undo(self, model: str) -> str:
         """Undo the latest promotion, when it is not undone yet."""
         past, changes = self._last(model), PolicyChanges(self.state, self.reached)
-        if past is None or past.what != "promote":
-            return f"There is nothing to roll back for {model}."
+        if past is None:
+            raise self._never_started(model)
+        if past.what != "promote":
+            return f"There is nothing to roll back for {model}: that was done at {past.at}."
         text = read_policy(Path(past.policy))
-        before = changes.kept(model, past.before) if text.digest == past.after else text.promoted(model, self.environ)
+        before = changes.undone(past, text, self.environ)
         canary = Canary(id=uuid4().hex, candidate=past.candidate, phase="changing", share=0, since=now())
         changes.finish(model, changes.begin(model, canary, "rollback", text, before))
         return f"The promotion of {past.candidate} is undone."
 
     def get(self, model: str) -> Canary | None:
         """Return what is known of a model's canary."""
-        return self._file().canaries.get(model)
+        return self.known().canaries.get(model)
+
+    def started(self, model: str) -> Canary:
+        """Return a model's canary; raise `ConfigError` when it was never started."""
+        canary = self.get(model)
+        if canary is None:
+            raise self._never_started(model)
+        return canary
 
     def _last(self, model: str) -> Past | None:
-        return next((past for past in reversed(self._file().history) if past.model == model), None)
+        return next((past for past in reversed(self.known().history) if past.model == model), None)
 
     def known(self) -> CanariesFile:
         """Return all canaries and their history."""
-        return self._file()
-
-    def _file(self) -> CanariesFile:
         return read_state(self.state, CANARIES, CanariesFile)
 
-    def _started(self, model: str) -> Canary:
-        canary = self.get(model)
-        if canary is None:
-            raise ConfigError(f"{model} has no canary that was started. Run `router-mcp canary start {model}` first.")
-        return canary
+    def _never_started(self, model: str) -> ConfigError:
+        file = self.known()
+        known = sorted({*file.canaries, *(past.model for past in file.history)})
+        hint = f"{nearest(model, known)} " if known and model not in known else ""
+        return ConfigError(
+            f"{model} has no canary that was started. {hint}Run `router-mcp canary start {model}` first."
+        )
 
     def _policy(self, model: str) -> PolicyFile:
         """Return the policy, after making sure that a promotion of this model would be possible."""
@@ -202,11 +216,15 @@ class Canaries:
 
 def _untested(policy: PolicyFile, canary: Canary) -> tuple[str, ...]:
     """Return what is missing before numbers count at all."""
-    if canary.phase != "running" or canary.smoke is None:
-        reason = canary.reason or "Its smoke suite has not passed yet."
-        return (f"it is {canary.phase.replace('_', ' ')}: {reason}",)
+    test = f"run `router-mcp canary smoke {canary.candidate.removesuffix(SUFFIX)}`"
+    if canary.phase == "changing":
+        return ("the policy file is being changed for it",)
+    if canary.phase in {"refused", "rolled_back"}:
+        return (f"it was {canary.phase.replace('_', ' ')}: {canary.reason}",)
+    if canary.smoke is None:
+        return (f"its smoke suite has not passed yet: {test}",)
     if essence(policy, canary.candidate) != canary.smoke.essence:
-        return ("its settings changed since its smoke suite passed: run `router-mcp canary smoke` again",)
+        return (f"its settings changed since its smoke suite passed: {test} again",)
     return ()
 
 

@@ -5,6 +5,7 @@ A prefix cache knows a prompt by its bytes, so what is warmed or measured has to
 
 from __future__ import annotations
 
+from hashlib import sha256
 from uuid import uuid4
 
 from router_mcp.budget import make_budget
@@ -41,3 +42,12 @@ def draft(router: Router, request: GenerateRequest, task: str, model: str, endpo
     )
     compiled = compile_for(policy.runtime_of(model).kind, prepared) if prepared else None
     return render(record, step, endpoint, compiled, router.orders.salt)
+
+
+_WORDS = ("one", "two", "red", "blue", "day", "night", "sun", "moon", "tree", "house", "water", "stone", "road", "rain")
+
+
+def marker_text(seed: str, words: int) -> str:
+    """Return so many plain words, of its own for each seed, the same whenever they are asked for."""
+    digest = b"".join(sha256(f"{seed}:{block}".encode()).digest() for block in range(words // 32 + 1))
+    return " ".join(_WORDS[byte % len(_WORDS)] for byte in digest[:words])

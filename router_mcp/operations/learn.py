@@ -46,6 +46,8 @@ class Learnt:
     """What a log shows."""
 
     calls: int
+    min_calls: int
+    """Of these, so many had to begin alike."""
     beginnings: tuple[Beginning, ...]
 
 
@@ -60,7 +62,7 @@ def learn(lines: Iterable[str], *, min_calls: int) -> Learnt:
     covered = {key for (key, _), shared in longer.items() if shared >= PART_OF_SHORTER * counts[key]}
     best = [key for key, count in counts.items() if count >= min_calls and key not in covered]
     best.sort(key=lambda key: (-counts[key] * key.length, key))
-    return Learnt(len(calls), tuple(_beginning(key, counts[key], calls) for key in best[:MOST]))
+    return Learnt(len(calls), min_calls, tuple(_beginning(key, counts[key], calls) for key in best[:MOST]))
 
 
 def _call(line: str) -> dict[str, Any] | None:
@@ -113,6 +115,14 @@ def proposal(learnt: Learnt) -> str:
         parts = (("system", each.system), ("prompt", each.prompt))
         lines += [f"    {key}: {_text(text)}" for key, text in parts if text]
         lines += [f"    tenants: [{_text(each.tenant)}]"] if each.tenant else []
+    if not learnt.calls:
+        lines += [
+            "# The log says of no call how it began: have the server log that (ROUTER_MCP_LEARN, --log-format json)."
+        ]
+    elif not learnt.beginnings:
+        lines += [
+            f"# No {learnt.min_calls:,} of them begin alike. Ask for fewer (--min-calls), or learn from a longer log."
+        ]
     for each in learnt.beginnings:
         if each.system is None:
             lines += [

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from router_mcp.config.policy_edit import swap_for, swapped
+from router_mcp.config import policy_of
+from router_mcp.config.canaries import essence
+from router_mcp.config.policy_edit import BOM, swap_for, swapped
+from router_mcp.config.yaml_source import Source
 from router_mcp.errors import ConfigError
 from router_mcp.state.audit import audit, now
 from router_mcp.state.directory import StateDirectory, replace_file
@@ -111,6 +114,26 @@ class PolicyChanges:
         write_state(self._state, CANARIES, CanariesFile(canaries=rest, history=(*file.history, past)[-HISTORY:]))
         self._reached("state")
         return past
+
+    def undone(self, past: Past, text: PolicyText, environ: Mapping[str, str]) -> str:
+        """Return the policy file without a promotion, and with what was edited since.
+
+        Raises `ConfigError` when the place of the old model was given to something else meanwhile.
+        """
+        before = self.kept(past.model, past.before)
+        if text.digest == past.after:
+            return before
+        after = text.promoted(past.model, environ)
+        was, would_be = (
+            essence(policy_of(Source(text.path, content.removeprefix(BOM), environ)), past.model)
+            for content in (before, after)
+        )
+        if was != would_be:
+            raise ConfigError(
+                f"{text.path} was edited since the promotion: what now stands there as {past.candidate} is not what "
+                f"{past.model} was before. Take that from {past.backup}, or promote a canary that passed its suite."
+            )
+        return after
 
     def kept(self, model: str, content: str) -> str:
         """Return a text that was kept, by the digest of its content; raise `ConfigError` when it is gone."""

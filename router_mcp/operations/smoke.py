@@ -17,9 +17,8 @@ import anyio
 from router_mcp.config.smoke_file import PromptCheck, SmokeFile, StructuredCheck
 from router_mcp.domain import Call, Endpoint, GenerateRequest, GenerateResult, JsonSchema
 from router_mcp.errors import ContextTooLongError, RouterError
-from router_mcp.operations.draft import draft
+from router_mcp.operations.draft import draft, marker_text
 from router_mcp.operations.prefix_reading import probe_once, read_prompt
-from router_mcp.operations.tenants import marker_text
 from router_mcp.router import Router
 
 STORY = "Tell a long story about a lighthouse."

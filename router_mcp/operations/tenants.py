@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Literal
 from uuid import uuid4
 
@@ -21,7 +20,7 @@ import anyio
 
 from router_mcp.domain import Call, Endpoint, GenerateRequest
 from router_mcp.errors import AttemptError, ConfigError, InvalidArgumentsError
-from router_mcp.operations.draft import draft
+from router_mcp.operations.draft import draft, marker_text
 from router_mcp.operations.prefix_reading import probe_once, read_prompt
 from router_mcp.router import Router
 from router_mcp.state.audit import audit, now
@@ -89,7 +88,7 @@ async def teardown(router: Router, tenant: str, *, patience_s: float, reached: R
     outcome = "incomplete" if left else "cleared"
     audit(state, f"{erasure.id}:{outcome}", "tenant.teardown.ended", tenant, epoch=epoch, outcome=outcome, left=left)
     reached("recorded")
-    _save(state, tenant, Tenant(epoch=epoch))
+    _save(state, tenant, erasure, ended=True)
     return result
 
 
@@ -106,9 +105,14 @@ def _raise_epoch(state: StateDirectory, tenant: str) -> tuple[Erasure, int, bool
         return erasure, raised.epoch, False
 
 
-def _save(state: StateDirectory, tenant: str, value: Tenant) -> None:
+def _save(state: StateDirectory, tenant: str, erasure: Erasure, *, ended: bool = False) -> None:
+    """Write down how far a teardown has come, or that it has ended."""
     with state.locked("tenants"):
         file = read_state(state, TENANTS, TenantsFile)
+        known = file.tenants.get(tenant)
+        if known is None or known.erasure is None or known.erasure.id != erasure.id:
+            return  # another process ended it meanwhile, and the epoch may be that of the next one
+        value = known.model_copy(update={"erasure": None if ended else erasure})
         write_state(state, TENANTS, TenantsFile(tenants={**file.tenants, tenant: value}))
 
 
@@ -202,7 +206,7 @@ class _Clearing:
         if result.outcome == "cleared":
             cleared = tuple(dict.fromkeys((*self._erasure.cleared, str(endpoint))))
             self._erasure = self._erasure.model_copy(update={"cleared": cleared})
-            _save(self._state, self._tenant, Tenant(epoch=self._erasure.from_epoch + 1, erasure=self._erasure))
+            _save(self._state, self._tenant, self._erasure)
         key = f"{self._erasure.id}:{endpoint}:{result.outcome}"
         details = {"outcome": result.outcome, "proven": result.proven}
         audit(self._state, key, "tenant.teardown.endpoint", self._tenant, endpoint=str(endpoint), **details)
@@ -213,12 +217,3 @@ def _result(endpoint: Endpoint, outcome: Outcome, *, proven: bool | None = None,
     return EndpointCleared(
         runtime=endpoint.runtime, endpoint=endpoint.url, outcome=outcome, proven=proven, detail=detail
     )
-
-
-_WORDS = ("one", "two", "red", "blue", "day", "night", "sun", "moon", "tree", "house", "water", "stone", "road", "rain")
-
-
-def marker_text(seed: str, words: int) -> str:
-    """Return plain words that belong to one teardown, the same whenever it is asked for."""
-    digest = b"".join(sha256(f"{seed}:{block}".encode()).digest() for block in range(words // 32 + 1))
-    return " ".join(_WORDS[byte % len(_WORDS)] for byte in digest[:words])

@@ -25,7 +25,7 @@ from router_mcp.router import Router
 LOOK_EVERY_S = 1.0
 """Seconds between looks at a busy endpoint."""
 
-Outcome = Literal["warmed", "was_warm", "not_cached", "unverified", "busy", "failed", "no_cache"]
+Outcome = Literal["warmed", "was_warm", "not_cached", "unverified", "busy", "failed", "no_cache", "no_task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ async def warm(
     for job in jobs(router.fleet, file, tenant):
         endpoints = replicas(router.fleet, job, everywhere=everywhere) if job.model else ()
         if not endpoints:
-            note(job.result("", "no_cache", f"No model of task {job.template.task!r} runs on vLLM: nothing to warm."))
+            note(_nothing_to_warm(router.fleet, job))
         for endpoint in endpoints:
             work.setdefault(endpoint, []).append(job)
     async with anyio.create_task_group() as tasks:
@@ -108,15 +108,25 @@ def jobs(fleet: Fleet, file: WarmupFile, tenant: str | None) -> list[Job]:
 
 
 def _model(fleet: Fleet, template: Template) -> str:
+    if template.task not in fleet.policy.generative_tasks():
+        return ""
     named = (template.model,) if template.model else fleet.policy.tasks[template.task].models
     return next((name for name in named if fleet.policy.runtime_of(name).kind == "vllm"), "")
+
+
+def _nothing_to_warm(fleet: Fleet, job: Job) -> Warmth:
+    task = job.template.task
+    if task in fleet.policy.generative_tasks():
+        return job.result("", "no_cache", f"No model of task {task!r} runs on vLLM, so there is nothing to warm.")
+    detail = f"The policy has no task {task!r} with models. Give templates for the tasks that it has with --templates."
+    return job.result("", "no_task", detail)
 
 
 def replicas(fleet: Fleet, job: Job, *, everywhere: bool) -> Sequence[Endpoint]:
     """Return where calls with this beginning go: one replica, or all when what follows the beginning decides."""
     runtime = fleet.policy.models[job.model].runtime
     request = job.request
-    if everywhere or not affinity.is_settled(request.system, request.prompt):
+    if everywhere or not affinity.is_settled(request.prompt):
         return fleet.endpoints_of(runtime)
     key = affinity.prefix_key(request.tenant, request.system, request.prompt)
     return (next(fleet.ring(runtime).walk(key)),)

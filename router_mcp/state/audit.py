@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from datetime import UTC, datetime
@@ -23,11 +24,19 @@ def audit(state: StateDirectory, key: str, action: str, subject: str, **details:
     with state.locked("audit"):
         if any(line.get("key") == key for line in last_lines(state)):
             return
-        who = {"user": os.environ.get("USER", ""), "pid": os.getpid()}
+        who = {"user": _user(), "pid": os.getpid()}
         line = {"at": now(), "action": action, "subject": subject, **details, "by": who, "key": key}
         text = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
         cut_short = not (state.read(FILE) or b"\n").endswith(b"\n")
         state.append(FILE, (b"\n" if cut_short else b"") + text + b"\n")
+
+
+def _user() -> str:
+    """Return whose process this is; cron, containers and systemd give it no name, so the system is asked."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that nobody has
+        return str(os.getuid())
 
 
 def last_lines(state: StateDirectory) -> list[dict[str, object]]:

@@ -1,70 +1,84 @@
-"""A command that is killed for real, at every step of a promotion: the next one brings it to its end."""
+"""Commands that are killed for real, at each touch of the disk: the next one brings them to their end."""
 
 from __future__ import annotations
 
+import json
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
-from router_mcp.comparison import Tally
-from router_mcp.config import load_config
-from router_mcp.operations.canary import Canaries
+from router_mcp.operations import tenants
+from router_mcp.operations.policy_change import PolicyText
+from router_mcp.state.audit import last_lines
 from router_mcp.state.directory import StateDirectory
-from router_mcp.state.window import add_counts
 from tests.canaries import POLICY
+from tests.edge_process.dying import COMMANDS, tear_down
 from tests.edge_process.process import ROOT
+from tests.fake_vllm import FakeVllm
 
-STEPS = ("backup", "intent", "policy", "audit", "state")
-COMMAND = """
-import os, signal, sys
-from pathlib import Path
-from router_mcp.operations.canary import Canaries
-from router_mcp.state.directory import StateDirectory
+pytestmark = pytest.mark.anyio
 
-def reached(step):
-    if step == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-folder = Path(sys.argv[1])
-environ = {"ROUTER_MCP_STATE": str(folder / "state")}
-canaries = Canaries(StateDirectory(folder / "state"), folder / "p.yaml", environ, lambda: 0.0, reached)
-getattr(canaries, sys.argv[3])("big")
+FEWEST = 10
+"""Touches that each of the commands must at least have been killed at, else the test tests nothing."""
+TWO_BOXES = """\
+version: 1 # one runtime, two replicas
+runtimes: {{gpu: {{kind: vllm, endpoints: ["{one}", "{other}"]}}}}
+models: {{big: {{runtime: gpu, context_window: 4096}}}}
+tasks: {{reasoning: {{models: [big]}}}}
+defaults: {{task: reasoning}}
 """
 
 
-def ready(folder: Path) -> Canaries:
-    """Have a canary that may be promoted."""
-    (folder / "p.yaml").write_text(POLICY)
-    environ = {"ROUTER_MCP_STATE": str(folder / "state")}
-    canaries = Canaries(StateDirectory(folder / "state"), folder / "p.yaml", environ, lambda: 0.0)
-    canary = canaries.start("big", share=0.2, shadow=False)
-    canaries.tested("big", ())
-    counted = {name: Tally(attempts=100) for name in ("big", "big-canary")}
-    add_counts(canaries.state, {canary.id: counted}, 0.0, {canary.id: 120})
-    return canaries
+async def killed(folder: Path, command: str, policy: str) -> tuple[list[Path], Path]:
+    """Return the sites where a command was killed, and the one where it came to its end undisturbed."""
+    (folder / "policy.yaml").write_text(policy)
+    line = [sys.executable, "-m", "tests.edge_process.dying", command, str(folder)]
+    done = await anyio.run_process(line, cwd=ROOT, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    ended = int(done.stdout)
+    assert ended >= FEWEST
+    return [folder / str(touch) for touch in range(ended)], folder / str(ended)
 
 
-def run(folder: Path, step: str, command: str) -> int:
-    line = [sys.executable, "-c", COMMAND, str(folder), step, command]
-    return subprocess.run(line, cwd=ROOT, env=os.environ, timeout=60, check=False).returncode
+def end_state(site: Path, name: str) -> tuple[Any, ...]:
+    """Return all that a command leaves behind, but for times, random names, and what a write had begun."""
+    state = json.loads((site / "state" / name).read_text())
+    for past in state.get("history", ()):
+        for key in ("at", "id", "policy", "backup"):
+            del past[key]
+    audited = [(line["action"], line["subject"]) for line in last_lines(StateDirectory(site / "state"))]
+    files = sorted(str(path.relative_to(site)) for path in site.rglob("*") if not path.name.startswith("."))
+    return (site / "policy.yaml").read_text(), state, audited, files
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
-@pytest.mark.parametrize("step", STEPS)
-def test_a_command_that_was_killed_is_brought_to_its_end_by_the_next(tmp_path: Path, step: str, command: str) -> None:
-    canaries = ready(tmp_path)
-    if command == "rollback":
-        canaries.promote("big")
-    assert run(tmp_path, step, command) == -signal.SIGKILL
-    assert load_config(tmp_path / "p.yaml").tasks["reasoning"].models == ("big", "small")
-    assert run(tmp_path, "none", command) == 0  # and no lock is held by the dead
-    text = (tmp_path / "p.yaml").read_text()
-    assert (text == POLICY) == (command == "rollback")
-    assert text.count("#") == POLICY.count("#")
-    assert canaries.known().canaries == {}
-    assert [past.what for past in canaries.known().history] == ["promote", "rollback"][: 1 + (command == "rollback")]
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+async def test_a_change_of_the_policy_that_was_killed_is_brought_to_its_end(tmp_path: Path, command: str) -> None:
+    sites, whole = await killed(tmp_path, command, POLICY)
+    wanted = end_state(whole, "canaries.json")
+    promoted = PolicyText(Path("p.yaml"), POLICY).promoted("big", {})
+    assert sorted(promoted) == sorted(POLICY)  # comments and all, in another order
+    assert wanted[0] == (promoted if command == "promote" else POLICY)
+    for site in sites:
+        assert (site / "policy.yaml").read_text() in {POLICY, promoted}
+        COMMANDS[command](site)  # and no lock is held by the dead
+        assert end_state(site, "canaries.json") == wanted, site.name
+
+
+async def test_a_teardown_that_was_killed_is_brought_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "FOLLOWED_AFTER_S", tenants.FOLLOWED_AFTER_S)  # so that it is put back
+    async with FakeVllm("one").running() as one, FakeVllm("other").running() as other:
+        policy = TWO_BOXES.format(one=one.url, other=other.url)
+        sites, whole = await killed(tmp_path, "teardown", policy)
+        wanted = end_state(whole, "tenants.json")
+        assert wanted[:2] == (policy, {"tenants": {"acme": {"epoch": 1}}})
+        for site in sites:
+            done = await tear_down(site)
+            assert (done.epoch, done.complete) == (1, True)
+            assert end_state(site, "tenants.json") == wanted, site.name
+        assert min(one.resets, other.resets) >= len(sites)

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.anyio
 
 BOUND_S = 90
 """Only so that a broken test ends."""
-FOLLOWED_S = 2.0
-"""What is promised; a machine that is busy with other things may take longer without being broken."""
+PROMISED_S, SLOW_S = 2.0, 10.0
+"""In which both must follow, and what a machine may take that is busy with other things. The promise itself is held on
+a clock that jumps: `tests/unit/operations/test_{canary,teardown}.py`."""
 OPERATOR, ACME = "operator-token-of-32-characters!", "acme-token-with-enough-letters"
 POLICY = """\
 # what serves what
@@ -139,6 +140,20 @@ async def followed(look: Callable[[], Awaitable[bool]]) -> float:
     return anyio.current_time() - began
 
 
+async def both_followed(what: str, looks: list[Callable[[], Awaitable[bool]]]) -> None:
+    """Have both routers follow an order that was given just now, and show how long that took."""
+    took: list[float] = []
+
+    async def wait(look: Callable[[], Awaitable[bool]]) -> None:
+        took.append(await followed(look))
+
+    async with anyio.create_task_group() as tasks:
+        for look in looks:
+            tasks.start_soon(wait, look)
+    print(f"\nboth followed {what} within {max(took):.2f} s; promised are {PROMISED_S} s")  # noqa: T201 - a busy machine proves nothing, so it is shown
+    assert max(took) < SLOW_S
+
+
 async def test_both_follow_a_canary_from_its_start_to_its_promotion_and_back(tmp_path: Path) -> None:
     (tmp_path / "smoke.yaml").write_text(SUITE)
     async with machine(tmp_path) as here:
@@ -153,8 +168,7 @@ async def test_both_follow_a_canary_from_its_start_to_its_promotion_and_back(tmp
         await followed(partial(_is_promotable, here))
         done = await here.command("canary", "promote", "big")
         assert done["what"] == "promote"
-        took = [await followed(partial(_says, here, port, "from the new box")) for port in here.ports]
-        print(f"\nthe promotion was in force {max(took):.2f} s after the command; promised {FOLLOWED_S} s")  # noqa: T201 - a busy machine proves nothing, so it is shown
+        await both_followed("a promotion", [partial(_says, here, port, "from the new box") for port in here.ports])
         after = Path(here.environ["ROUTER_MCP_CONFIG"]).read_text()
         assert "  gpu: {kind: vllm" in after
         assert after.index(here.next.url) < after.index(here.gpu.url)
@@ -187,10 +201,12 @@ async def test_both_follow_a_teardown_and_agree_on_the_new_salt(tmp_path: Path) 
     async with machine(tmp_path) as here:
         old = await _salts(here)
         assert len(old) == 1  # the secret was made by whoever came first, and kept
-        done = await here.command("tenant", "teardown", "acme", "--patience", "20")
-        assert done["complete"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_tear_down, here)
+            await followed(partial(anyio.Path(tmp_path / "state" / "tenants.json").exists))
+            await both_followed("a teardown", [partial(_salts_anew, here, port, old) for port in here.ports])
         assert (here.gpu.resets, here.next.resets) == (1, 1)
-        new = await _salts(here)  # the command itself waited until everyone had followed
+        new = await _salts(here)
         assert len(new) == 1
         assert not new & old
         audit = (tmp_path / "state" / "audit.jsonl").read_text().splitlines()
@@ -200,6 +216,18 @@ async def test_both_follow_a_teardown_and_agree_on_the_new_salt(tmp_path: Path) 
             "tenant.teardown.endpoint",
             "tenant.teardown.ended",
         ]
+
+
+async def _tear_down(here: Machine) -> None:
+    assert (await here.command("tenant", "teardown", "acme", "--patience", "20"))["complete"]
+
+
+async def _salts_anew(here: Machine, port: int, old: set[str | None]) -> bool:
+    """Tell whether a router gives the tenant's calls another salt than the old one."""
+    prompt = f"hello over {port}"
+    await here.call(port, prompt, ACME)
+    sent = next(body for body in reversed(here.gpu.sent) if body["messages"][-1]["content"] == prompt)
+    return sent["cache_salt"] not in old
 
 
 async def _salts(here: Machine) -> set[str | None]:

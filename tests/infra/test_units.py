@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.units import UNITS, cron_command, exec_start, lines, unit
+from tests.infra.units import UNITS, cron_command, cron_line, exec_start, unit
 
 
 def test_the_timer_runs_its_service_every_night() -> None:
@@ -52,6 +52,18 @@ def test_cron_and_systemd_and_the_chart_run_the_same_command() -> None:
 
 
 def test_the_line_for_cron_has_five_fields_of_time_and_a_user() -> None:
-    [line] = lines("router-mcp-warm.cron")
+    line = cron_line("router-mcp-warm.cron")
     assert re.match(r"30 3 \* \* \* router-mcp ", line)
     assert "%" not in line  # cron would take it for a line break
+
+
+def test_cron_gives_the_job_the_variables_of_the_servers(tmp_path: Path) -> None:
+    for name, script in {"router-mcp": 'echo "$ROUTER_MCP_STATE $*"', "logger": "cat"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o700)
+    (tmp_path / "environment").write_text("ROUTER_MCP_STATE=/srv/orders\n")
+    command = cron_line("router-mcp-warm.cron").partition(" router-mcp ")[2]  # after the user
+    command = command.replace("/etc/router-mcp/environment", str(tmp_path / "environment"))
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True, env=environ)
+    assert (done.stdout, done.stderr) == ("/srv/orders warm --json\n", "")

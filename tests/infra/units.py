@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from tests.infra import served
@@ -29,9 +30,14 @@ def exec_start(name: str) -> list[str]:
 
 def cron_command(name: str) -> list[str]:
     """Return the router's command of a file for /etc/cron.d, without where its output goes."""
-    [line] = lines(name)
-    words = shlex.split(line.partition("&&")[2])
+    words = shlex.split(cron_line(name).rpartition("&&")[2])
     return words[: next(index for index, word in enumerate(words) if word.startswith((">", "2>")))]
+
+
+def cron_line(name: str) -> str:
+    """Return the line of a file for /etc/cron.d that has a time, below the variables that cron sets for it."""
+    [line] = [line for line in lines(name) if not re.match(r"[A-Z]+=", line)]
+    return line
 
 
 def lines(name: str) -> list[str]:

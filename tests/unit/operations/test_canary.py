@@ -131,8 +131,8 @@ async def test_whoever_is_served_by_the_canary_of_a_fallback_is_told_of_the_prim
 
 
 def callers(site: Site) -> int:
-    """Return how many calls of callers the canary had; the prober's own trials of an idle vLLM are none."""
-    return sum(not each.request_id.startswith("canary-") for each in site.canary.calls)
+    """Return how many calls of callers the canary had; what the router asks by itself are none."""
+    return sum(each.messages[-1].content.startswith("question") for each in site.canary.calls)
 
 
 def slow(text: str) -> Behaviour:
@@ -196,6 +196,25 @@ async def test_two_routers_roll_back_once_and_both_obey(site: Site) -> None:
     assert site.audited().count("canary.rollback") == 1
 
 
+@pytest.mark.parametrize("apart_s", [0.1, 0.5, 0.9])
+async def test_two_routers_follow_a_promotion_and_its_undoing_within_two_seconds(site: Site, apart_s: float) -> None:
+    await with_calls(site)
+
+    async def serves(router: Router, text: str) -> None:
+        while (await call(router, 1, model="big")).text != text:
+            await anyio.sleep(0.1)
+
+    async with site.router() as one:
+        await anyio.sleep(apart_s)
+        async with site.router() as other:
+            for order, text in (("promote", "from the new box"), ("rollback", "from the old box")):
+                await anyio.sleep(apart_s)
+                getattr(site.canaries(), order)("big")
+                with anyio.fail_after(2):
+                    for router in (one, other):
+                        await serves(router, text)
+
+
 async def test_both_routers_numbers_count_for_a_promotion(site: Site) -> None:
     site.running(share=0.5)
     async with site.router() as one, site.router() as other:
@@ -224,10 +243,10 @@ async def test_a_shadow_gets_copies_and_serves_nobody(site: Site) -> None:
         served = await traffic(router, 100)
         await anyio.sleep(2)
         assert set(served) == {"big"}
-        assert 30 < len(site.canary.calls) < 70
+        assert 30 < callers(site) < 70
     canary = site.canaries().get("big")
     assert canary is not None
-    assert site.canaries().compare("big", canary, site.policy()).candidate.attempts == len(site.canary.calls)
+    assert site.canaries().compare("big", canary, site.policy()).candidate.attempts == callers(site)
 
 
 async def test_a_shadow_that_fails_or_is_full_costs_nobody_anything(site: Site) -> None:
@@ -259,11 +278,11 @@ async def test_a_promotion_without_its_conditions_is_refused_with_all_reasons(si
     canaries.start("big", share=0.3, shadow=False)
     with pytest.raises(PromotionRefusedError) as refused:
         canaries.promote("big")
-    assert "it is waiting: Its smoke suite has not passed yet." in str(refused.value)
+    assert "its smoke suite has not passed yet: run `router-mcp canary smoke big`" in str(refused.value)
     assert "the canary had 0 calls" in str(refused.value)
     assert site.path.read_text() == POLICY
     canaries.tested("big", ("structured: person",))
-    with pytest.raises(PromotionRefusedError, match=r"it is refused: The smoke suite failed: structured: person\."):
+    with pytest.raises(PromotionRefusedError, match=r"it was refused: The smoke suite failed: structured: person\."):
         canaries.promote("big")
     assert site.audited() == [
         "canary.start", "canary.promote.refused", "canary.smoke", "canary.promote.refused",
@@ -407,6 +426,38 @@ async def test_undoing_a_promotion_keeps_what_was_edited_since(site: Site) -> No
     assert "is undone" in site.canaries().rollback("big")
     assert site.path.read_text() == POLICY + "# edited since\n"
     assert "nothing to roll back" in site.canaries().rollback("big")
+
+
+async def test_undoing_a_promotion_of_another_entry_for_the_model_keeps_what_was_edited_since(tmp_path: Path) -> None:
+    entry = "  big-canary: {runtime: gpu-canary, context_window: 32768, served_name: big-v2}\n"
+    text = POLICY.replace("  small: {", f"{entry}  small: {{")
+    site = Site(tmp_path, text=text)
+    await with_calls(site)
+    site.canaries().promote("big")
+    site.path.write_text(site.path.read_text() + "# edited since\n")
+    assert "is undone" in site.canaries().rollback("big")
+    assert site.policy().served_name("big") == "big"
+    assert site.path.read_text().endswith("# edited since\n")
+
+
+async def test_a_promotion_is_not_undone_with_something_that_nobody_tested(site: Site) -> None:
+    await with_calls(site)
+    site.canaries().promote("big")
+    edited = site.path.read_text().replace('"http://gpu"', '"http://gpu-third"')  # in the place of the old box
+    site.path.write_text(edited)
+    with pytest.raises(ConfigError, match="what now stands there as big-canary is not what big was before"):
+        site.canaries().rollback("big")
+    assert site.path.read_text() == edited
+
+
+async def test_a_canary_that_is_rolled_back_again_does_not_take_an_older_promotion_along(site: Site) -> None:
+    await with_calls(site)
+    site.canaries().promote("big")
+    promoted = site.path.read_text()
+    site.running()
+    assert "gets no calls any more" in site.canaries().rollback("big")
+    assert "big-canary has got no calls since" in site.canaries().rollback("big")
+    assert site.path.read_text() == promoted
 
 
 async def test_what_a_promotion_kept_must_be_as_it_was(site: Site) -> None:

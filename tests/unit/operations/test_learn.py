@@ -73,6 +73,21 @@ def test_frequent_calls_of_those_who_did_not_consent_are_only_counted() -> None:
     assert "sort tickets" not in text
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ([], "# The log says of no call how it began: have the server log that"),
+        (["no JSON"], "# The log says of no call how it began: have the server log that"),
+        (lines(19, "globex"), "# No 20 of them begin alike. Ask for fewer (--min-calls)"),
+    ],
+    ids=["empty", "another", "short"],
+)
+def test_a_log_that_teaches_nothing_says_why(log: list[str], said: str) -> None:
+    text = proposal(learn(log, min_calls=20))
+    assert "templates: {}\n" in text
+    assert said in text
+
+
 def test_rare_beginnings_are_not_proposed_and_short_ones_only_where_calls_part_ways() -> None:
     assert learn(lines(19, "acme"), min_calls=20).beginnings == ()
     half = SYSTEM[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,35 @@ def test_where_no_cache_is_there_is_nothing_to_warm_and_that_is_no_failure(shell
     assert report["outcomes"] == {"no_cache": 1}
 
 
-def test_templates_that_do_not_fit_the_policy_are_wrong_use(shell: Shell, folder: Path) -> None:
-    code, _, err = shell.run("warm")  # the file that ships is for the policy that ships
+def test_the_templates_that_ship_are_left_out_where_the_policy_lacks_their_tasks(shell: Shell, folder: Path) -> None:
+    assert shell.json("warm")["outcomes"] == {"no_task": 2}  # nothing that the user asked for failed
+    code, _, err = shell.run("warm")
+    assert code == 0
+    assert "The policy has no task 'summarisation' with models. Give templates" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(("warm",), "--templates"), (("canary", "smoke", "big"), "--suite")], ids=["warm", "smoke"]
+)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "mine.yaml: cannot be read (No such file or directory). Give the right path with {option}."),
+        ("version: 1\na: [", "mine.yaml:2: not valid YAML"),
+        ("version: 1\nlatancy: {}\n", "mine.yaml:2: latancy: unknown key. "),
+        ("version: 2\n", "mine.yaml:1: version: this should be 1 (it is 2)."),
+        ("version: 1\ntemplates: {t: {task: cooking, prompt: hi}}\n", "mine.yaml:2: templates"),
+    ],
+    ids=["missing", "broken", "unknown", "newer", "template"],
+)
+def test_a_file_of_ones_own_is_refused_with_place_and_remedy(
+    shell: Shell, folder: Path, command: tuple[str, ...], option: str, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (folder / "mine.yaml").write_text(text)
+    code, _, err = shell.run(*command, option, str(folder / "mine.yaml"))
     assert code == 2
-    assert "there is no task 'summarisation' with models" in " ".join(err.split())
+    assert said.format(option=option) in " ".join(err.split())
 
 
 def test_templates_are_learnt_from_a_log(shell: Shell, folder: Path) -> None:
@@ -110,6 +136,13 @@ def test_a_teardown_says_what_could_not_be_cleared_and_fails(shell: Shell, folde
     assert "epoch 2" in " ".join(out.split())
 
 
+def test_names_are_shown_as_they_are(shell: Shell, folder: Path) -> None:
+    (folder / "w.yaml").write_text(TEMPLATES)
+    tenant = "[/red]a[bold]"  # what rich would take for its own
+    assert tenant in shell.run("warm", "--templates", str(folder / "w.yaml"), "--tenant", tenant)[1]
+    assert f"{tenant}: epoch 1. No call finds older prefixes." in shell.run("tenant", "teardown", tenant)[1]
+
+
 def test_a_teardown_on_the_embedded_runtime_is_left_to_the_routers(shell: Shell, folder: Path) -> None:
     (folder / "p.yaml").write_text(EMBEDDED)
     report = shell.json("tenant", "teardown", "acme")
@@ -124,12 +157,14 @@ def test_a_canary_whose_box_is_down_is_refused_by_its_suite(shell: Shell, folder
     report = shell.json("canary", "smoke", "big", code=1)
     assert report["phase"] == "refused"
     assert report["checks"][0]["passed"] is False
-    code, out, _ = shell.run("canary", "smoke", "big")
+    code, out, err = shell.run("canary", "smoke", "big")
     assert code == 1
     assert "failed" in out
+    assert "big-canary: refused; it gets no calls. The smoke suite failed: health of" in err
+    assert err.endswith("Mend it, then test it again: `router-mcp canary smoke big`\n")
     code, _, err = shell.run("canary", "promote", "big")
     assert code == 1
-    assert "- it is refused: The smoke suite failed" in err
+    assert "- it was refused: The smoke suite failed" in err
 
 
 def passed(folder: Path) -> Canaries:
@@ -164,7 +199,8 @@ def test_a_promotion_from_the_patch_to_its_undoing(shell: Shell, folder: Path) -
     assert (code, (folder / "p.yaml").read_text()) == (0, DOWN)
     code, _, err = shell.run("canary", "promote", "big")
     assert code == 0
-    assert "took the place of big" in " ".join(err.split())
+    assert "big-canary took its model's place in" in err
+    assert err.endswith("To undo it: `router-mcp canary rollback big`\n")
     assert shell.json("canary", "promote", "big")["what"] == "promote"  # again: it is done
     status = shell.json("canary", "status")
     assert [past["what"] for past in status["history"]] == ["promote"]
@@ -173,7 +209,7 @@ def test_a_promotion_from_the_patch_to_its_undoing(shell: Shell, folder: Path) -
     code, _, err = shell.run("canary", "rollback", "big")
     assert (code, "nothing to roll back" in " ".join(err.split())) == (0, True)
     code, _, err = shell.run("canary", "status", "big")
-    assert "rollback of big-canary" in " ".join(err.split())
+    assert "big-canary gave its model's place back in" in err
 
 
 def test_the_status_shows_both_side_by_side(shell: Shell, folder: Path) -> None:
@@ -192,16 +228,70 @@ def test_the_status_shows_both_side_by_side(shell: Shell, folder: Path) -> None:
     }
     assert shown["objections"] == []
     code, out, _ = shell.run("canary", "status", "big")
-    assert "It may be promoted." in out
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "big-canary: running; it gets 20% of calls",
+        "in the window        model   canary",
+        "─" * 36,
+        "calls                100     100",
+        "failed               0.0%    0.0%",
+        "first token, median  0.00 s  0.00 s",
+        "tokens a second      50.0    50.0",
+        "structured answers   0       0",
+        "invalid among them   –       –",
+        "",
+        "It may be promoted: `router-mcp canary promote big`",
+    ]
     canaries.rollback("big")
     code, out, _ = shell.run("canary", "status", "big")
-    assert "An operator rolled it back" in " ".join(out.split())
+    assert out.startswith("big-canary: rolled back; it gets no calls. An operator rolled it back.\n")
+    assert out.endswith("Mend it, then begin anew: `router-mcp canary start big`\n")
+
+
+def test_a_rollback_of_a_name_that_was_mistyped_is_no_success(shell: Shell, folder: Path) -> None:
+    passed(folder)
+    code, _, err = shell.run("canary", "rollback", "bigg")
+    assert code == 2
+    assert "bigg has no canary that was started. Did you mean 'big'? There are: big. Run" in err
+    assert shell.run("canary", "status", "bigg")[2] == (
+        "bigg has no canary. Start one with `router-mcp canary start bigg`.\n"
+    )
+
+
+def test_a_canary_that_was_rolled_back_is_not_tested_in_vain(shell: Shell, folder: Path) -> None:
+    passed(folder).rollback("big")
+    code, out, err = shell.run("canary", "smoke", "big")
+    assert (code, out) == (2, "")  # the boxes are down, and were not asked
+    assert "Run `router-mcp canary start big` again first." in err
+
+
+def test_a_change_that_was_interrupted_is_shown_with_what_ends_it(shell: Shell, folder: Path) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash(reached: str) -> None:
+        if reached == "intent":
+            raise Crash
+
+    canaries = passed(folder)
+    counted(canaries, 0.0)
+    with pytest.raises(Crash):
+        replace(canaries, reached=crash).promote("big")
+    _, out, _ = shell.run("canary", "status")
+    assert out.startswith("big-canary: changing places with its model; it gets no calls\n")
+    assert out.endswith("Bring that to its end: `router-mcp canary promote big` or `router-mcp canary rollback big`\n")
+    assert (
+        "the policy file is being changed for it"
+        in shell.json("canary", "promote", "big", "--dry-run", code=1)["objections"]
+    )
 
 
 def test_what_a_start_means_is_said(shell: Shell, folder: Path) -> None:
     code, _, err = shell.run("canary", "start", "big", "--share", "0.25", "--shadow")
     assert code == 0
-    assert "25% of copies, once `router-mcp canary smoke big` has passed" in " ".join(err.split())
+    assert err == (
+        "big-canary: waiting for its smoke suite; then it gets copies of 25% of calls\n"
+        "Next: `router-mcp canary smoke big`\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,6 +302,7 @@ def test_what_a_start_means_is_said(shell: Shell, folder: Path) -> None:
         (("canary", "start", "small"), "small has no canary. Add a runtime 'laptop-canary'"),
         (("canary", "start", "none"), "there is no model 'none'"),
         (("canary", "promote", "big"), "Run `router-mcp canary start big` first"),
+        (("canary", "rollback", "big"), "big has no canary that was started. Run"),
     ],
 )
 def test_wrong_use_says_what_to_do(shell: Shell, folder: Path, arguments: tuple[str, ...], said: str) -> None:

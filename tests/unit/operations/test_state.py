@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +118,24 @@ def test_a_step_that_is_taken_again_after_a_crash_has_one_line(state: StateDirec
     assert [line["action"] for line in lines] == ["tenant.teardown.begun", "tenant.teardown.ended"]
     assert lines[0]["epoch"] == 1
     assert lines[0]["subject"] == "acme"
+
+
+def test_the_audit_log_knows_who_it_was_even_where_nobody_is_logged_in(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> object:
+        raise KeyError(uid)
+
+    known = pwd.getpwuid(os.getuid()).pw_name
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    audit(state, "1", "canary.start", "big")  # cron
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    audit(state, "2", "canary.start", "big")  # a container
+    monkeypatch.setenv("USER", "ada")
+    audit(state, "3", "canary.start", "big")
+    users = [json.loads(line)["by"]["user"] for line in (state.path / AUDIT).read_text().splitlines()]
+    assert users == [known, str(os.getuid()), "ada"]
 
 
 def test_what_all_processes_counted_adds_up_within_the_window(state: StateDirectory) -> None:

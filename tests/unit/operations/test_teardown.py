@@ -21,6 +21,7 @@ from router_mcp.router import Router
 from router_mcp.runtimes.base import Runtime
 from router_mcp.state.audit import last_lines
 from router_mcp.state.directory import StateDirectory
+from router_mcp.state.files import TENANTS, Tenant, TenantsFile, read_state, write_state
 from router_mcp.wiring import Outside, open_router
 from tests.caching import CachingRuntime
 from tests.scripted import ScriptedRuntime
@@ -262,6 +263,18 @@ async def test_each_teardown_is_a_new_epoch_and_tenants_do_not_meet(fleet: Fleet
     assert json.loads((fleet.state.path / "tenants.json").read_text())["tenants"] == {
         "acme": {"epoch": 2}, "globex": {"epoch": 1},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("step", ["followed", "recorded"])
+async def test_a_teardown_that_another_process_overtook_never_takes_its_epoch_back(fleet: Fleet, step: str) -> None:
+    later = TenantsFile(tenants={"acme": Tenant(epoch=2)})
+
+    def overtaken(reached: str) -> None:
+        if reached == step:
+            write_state(fleet.state, TENANTS, later)
+
+    assert (await tear_down(fleet, reached=overtaken)).complete
+    assert read_state(fleet.state, TENANTS, TenantsFile) == later
 
 
 @pytest.mark.parametrize("tenant", ["", "x" * 257])

@@ -100,27 +100,27 @@ def endpoints_of(house: House, templates: WarmupFile, *, everywhere: bool = Fals
 async def test_a_long_beginning_is_warmed_only_where_affinity_sends_its_calls() -> None:
     gpu = CachingRuntime()
     async with open_house(gpu=gpu, replicas=3) as house:
-        [where] = endpoints_of(house, file())
-        await warmed(house.router, file())
+        long = file(prompt=PROMPT * 30)
+        [where] = endpoints_of(house, long)
+        await warmed(house.router, long)
         assert {call.endpoint.url for call in gpu.calls} == {where}
         for number in range(5):
-            await house.router.generate(GenerateRequest(prompt=f"{PROMPT}{number}", system=SYSTEM))
+            await house.router.generate(GenerateRequest(prompt=f"{PROMPT * 30}{number}", system=SYSTEM))
         assert {call.endpoint.url for call in gpu.calls} == {where}
-        assert len(endpoints_of(house, file(), everywhere=True)) == 3
+        assert len(endpoints_of(house, long, everywhere=True)) == 3
 
 
 async def test_a_short_beginning_is_warmed_everywhere_for_what_follows_decides() -> None:
     async with open_house(gpu=CachingRuntime(), replicas=3) as house:
-        short = file(system="You summarise. " * 10)
-        assert len(endpoints_of(house, short)) == 3
-        assert len(await warmed(house.router, short)) == 3
+        assert len(endpoints_of(house, file())) == 3
+        assert len(await warmed(house.router, file())) == 3
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_a_beginning_is_settled_when_nothing_after_it_changes_the_key(extra: int) -> None:
-    system, prompt = "s" * 600, "p" * (affinity.PREFIX_CHARS - 600 + extra)
-    keys = {affinity.prefix_key(None, system, prompt + more) for more in ("", "a", "b")}
-    assert affinity.is_settled(system, prompt) == (len(keys) == 1) == (extra >= 0)
+    prompt = "p" * (affinity.PREFIX_CHARS + extra)
+    keys = {affinity.prefix_key(None, "s" * 2000, prompt + more) for more in ("", "a", "b")}
+    assert affinity.is_settled(prompt) == (len(keys) == 1) == (extra >= 0)
 
 
 async def test_a_busy_endpoint_is_left_alone_until_it_is_free() -> None:
@@ -203,6 +203,13 @@ async def test_a_task_that_no_vllm_serves_has_no_cache_to_warm() -> None:
     async with open_house() as house:
         [result] = await warmed(house.router, file(model="small"))
     assert (result.outcome, result.endpoint) == ("no_cache", "")
+
+
+async def test_a_task_that_the_policy_lacks_is_said_and_the_others_are_warmed() -> None:
+    templates = {"theirs": Template(task="cooking", prompt=PROMPT), **file().templates}
+    async with open_house(gpu=CachingRuntime()) as house:
+        found = await warmed(house.router, WarmupFile(version=1, templates=templates))
+    assert [(each.template, each.outcome) for each in found] == [("theirs", "no_task"), ("notes", "warmed")]
 
 
 BAD = """\
