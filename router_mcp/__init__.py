@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from router_mcp.prober import Prober
     from router_mcp.router import Router
     from router_mcp.stream import Attention
+    from router_mcp.typed import TypedResult
     from router_mcp.wiring import open_router
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "Regex",
     "Router",
     "RouterError",
+    "TypedResult",
     "default_path",
     "load_config",
     "open_router",
@@ -51,6 +53,7 @@ _HOMES = {
     "prober": ("Prober",),
     "router": ("Router",),
     "stream": ("Attention",),
+    "typed": ("TypedResult",),
     "wiring": ("open_router",),
 }
 

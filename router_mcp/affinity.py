@@ -16,7 +16,7 @@ from struct import unpack
 from router_mcp.domain import Endpoint, Message
 
 PREFIX_CHARS = 1024
-"""Prompts that agree on this many characters, system text included, go to the same replica."""
+"""Calls that agree on this many characters of their system text and of their first turn go to the same replica."""
 SLACK = 3
 """Calls that a replica may run above the average before it is passed over, or"""
 SPREAD = 0.25
@@ -28,16 +28,18 @@ POINTS = 64
 def prefix_key(tenant: str | None, system: str | None, prompt: str, history: Sequence[Message] = ()) -> bytes:
     """Return what stands for the first part of a call: tenant, system text, and how the conversation begins.
 
-    A conversation begins with its first turn, so that every later turn finds the replica that has the others.
+    A conversation begins with its first turn, so that every later turn finds the replica that has the others. The
+    turn counts however long the system text is: fleets of agents share one, and would all meet on one replica, while
+    that text is soon in the caches of all (benchmarks/affinity.py).
     """
     opening = history[0].content if history else prompt
-    head = f"{(system or '')[:PREFIX_CHARS]}\0{opening[:PREFIX_CHARS]}"[: PREFIX_CHARS + 1]
-    return blake2b(f"{tenant or ''}\0{head}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    head = f"{tenant or ''}\0{(system or '')[:PREFIX_CHARS]}\0{opening[:PREFIX_CHARS]}"
+    return blake2b(head.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def is_settled(system: str | None, opening: str) -> bool:
+def is_settled(opening: str) -> bool:
     """Tell whether every call that begins so has the same key, whatever follows."""
-    return len((system or "")[:PREFIX_CHARS]) + len(opening[:PREFIX_CHARS]) >= PREFIX_CHARS
+    return len(opening) >= PREFIX_CHARS
 
 
 class Ring:

@@ -23,20 +23,19 @@
        ├─ ModelUnusableError         backend_unavailable     model           yes
        ├─ ContextTooLongError        context_too_long        nobody          yes
        ├─ UnsupportedConstraintError unsupported_constraint  nobody          yes
+       │  └─ QuarantinedError        unsupported_constraint  nobody          yes
        ├─ OutputInvalidError         output_invalid          nobody          yes
        └─ RejectedError              rejected                nobody          no
 
-`blames` and `try_next` are class attributes, so this table is the code. Foreign exceptions are turned
-into these in the one adapter that met them. `str(error)` is a sentence of fact and one of remedy that a
-caller may read: it holds no upstream text that was not checked, no secret and no URL with credentials.
+`blames` and `try_next` are class attributes: this table is the code. The adapter that meets a foreign exception maps
+it. `str(error)` is a fact and a remedy for callers: no unchecked upstream text, no secret, no URL with credentials.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-if TYPE_CHECKING:
-    from router_mcp.domain import Receipt
+from router_mcp.domain import Receipt
 
 Blame = Literal["endpoint", "model", "configuration", "nobody"]
 
@@ -221,6 +220,13 @@ class UnsupportedConstraintError(AttemptError):
     outcome = "unsupported_constraint"
 
 
+class QuarantinedError(UnsupportedConstraintError):
+    """The runtime's engine failed with this constraint a while ago: nothing was sent, and if `proven`, nothing will."""
+
+    outcome = "quarantined"
+    proven = False
+
+
 class OutputInvalidError(AttemptError):
     """The answer breaks the constraint; `violations` says how, in words a model can repair from."""
 
@@ -239,7 +245,6 @@ class OutputInvalidError(AttemptError):
 class RejectedError(AttemptError):
     """The runtime refused the request itself (400, 413, 422): no other try would help."""
 
-    code = "rejected"
     blames = "nobody"
     try_next = False
     outcome = "rejected"

@@ -158,7 +158,7 @@ def steps_of(model: str, role: str, groups: Iterable[Group], *, canary: bool = F
     return tuple(
         Step(
             model=model,
-            runtime=group.replicas[0].runtime,
+            runtime=group.first.runtime,
             endpoints=group.replicas,
             state=group.standing.state,
             reason=_why(role, group.standing),

@@ -18,6 +18,7 @@ from router_mcp.domain import Endpoint, Probe, RuntimeKind
 from router_mcp.errors import AttemptError, ModelMissingError, StalledError
 from router_mcp.fleet import Fleet
 from router_mcp.health import WELL
+from router_mcp.prove import is_due, prove
 from router_mcp.router import Router
 from router_mcp.trial import try_endpoint
 
@@ -29,7 +30,7 @@ REMEDIES: dict[RuntimeKind, str] = {
 JITTER = 0.2
 """Part of the interval by which endpoints are spread, so that a fleet is not asked at one moment."""
 FROZEN_AFTER_S = 8.0
-"""Seconds without a token while calls run, after which an endpoint counts as frozen."""
+"""Seconds without a token while calls run, after which an endpoint counts as frozen; more while it reads a prompt."""
 LOOK_EVERY_S = 1.0
 """Seconds between looks at what is silent or idle; shorter when the policy probes more often."""
 
@@ -42,6 +43,7 @@ class Prober:
         self._now = clock
         self._watched: set[Endpoint] = set()
         self._looked_at: set[Endpoint] = set()
+        self._proving: set[Endpoint] = set()
 
     async def run(self) -> None:
         """Probe every endpoint until cancelled, following reloads of the configuration."""
@@ -54,6 +56,10 @@ class Prober:
                 for endpoint in present - self._looked_at:
                     self._looked_at.add(endpoint)
                     tasks.start_soon(self._look_after, endpoint)
+                for endpoint in present - self._proving:
+                    if is_due(self._router, endpoint, self._now()):
+                        self._proving.add(endpoint)
+                        tasks.start_soon(self._prove, endpoint)
                 await anyio.sleep(min(LOOK_EVERY_S, self._router.fleet.policy.health.interval))
 
     def _is_there(self, endpoint: Endpoint) -> bool:
@@ -78,6 +84,12 @@ class Prober:
             else:
                 await try_endpoint(self._router, endpoint, self._now)
         self._looked_at.discard(endpoint)
+
+    async def _prove(self, endpoint: Endpoint) -> None:
+        """Find out whether constraints fire on an endpoint; one that was busy is tried again after the next probe."""
+        await prove(self._router, endpoint, self._now)
+        await anyio.sleep(self._router.fleet.policy.health.interval)
+        self._proving.discard(endpoint)
 
     def _check_silence(self, endpoint: Endpoint) -> None:
         """Hold an endpoint's silence against it, if nothing else is: otherwise calls say how their trials end."""
@@ -117,6 +129,6 @@ class Prober:
 
     def _check_progress(self, endpoint: Endpoint, probe: Probe) -> None:
         still_s = self._router.pulse.told(endpoint, probe)
-        if still_s >= FROZEN_AFTER_S:
+        if still_s >= FROZEN_AFTER_S + self._router.pulse.reading_s(endpoint):
             message = f"{endpoint} runs calls but has made no token for {still_s:.0f} s. Restart its engine."
             raise StalledError(message)

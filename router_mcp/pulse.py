@@ -15,6 +15,8 @@ from router_mcp.domain import Endpoint, Probe
 
 READ_CHARS_PER_S = 1000
 """A prompt is read before the first word of its answer: some 250 tokens a second, as CPUs do."""
+PREFILLED_CHARS_PER_S = 10_000
+"""A vLLM counts the tokens of a prompt when it has read all of it, some 2,500 a second; until then it looks frozen."""
 GAVE_UP_S = 2.0
 """A caller who gave up earlier proves nothing."""
 REMEMBERED_S = 60.0
@@ -31,6 +33,7 @@ class Listening:
     """Whether its model was in memory when it began."""
     patience_s: float
     """Seconds of silence that prove nothing yet."""
+    prompt_chars: int = 0
     heard_at: float | None = None
 
 
@@ -71,6 +74,7 @@ class Pulse:
             begun=now,
             warm=loaded is None or served_name in loaded,
             patience_s=silence_s + prompt_chars / READ_CHARS_PER_S,
+            prompt_chars=prompt_chars,
         )
         if now - signs.counted_at > REMEMBERED_S:
             signs.in_vain_s = 0.0
@@ -124,6 +128,11 @@ class Pulse:
     def _waited(self, signs: _Signs, call: Listening, heard: float) -> float:
         """Return for how long a call has waited in vain beyond what is counted already."""
         return max(0.0, self._now() - max(call.begun, heard, signs.counted_at))
+
+    def reading_s(self, endpoint: Endpoint) -> float:
+        """Return for how long counters may stand still there because a prompt of ours is being read."""
+        unheard = (call.prompt_chars for call in self._of(endpoint).in_flight if call.heard_at is None)
+        return max(unheard, default=0) / PREFILLED_CHARS_PER_S
 
     def idle_s(self, endpoint: Endpoint) -> float:
         """Return for how long nobody has asked an endpoint for anything, as far as is known; 0 before it was seen."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from router_mcp.board import HealthBoard
 from router_mcp.domain import Endpoint
 from router_mcp.policy import Step, steps_of
-from router_mcp.ranks import Group, changes_at, grouped, rank_of
+from router_mcp.ranks import Group, Ranks, changes_at, grouped, rank_of
 from router_mcp.replicas import Replicas
 
 
@@ -23,8 +23,7 @@ class _Known:
     version: int = -1
     odd: dict[Endpoint, float] = field(default_factory=dict)
     """Those that something is held against, and until when they rank as they do."""
-    ranks: dict[str, int] = field(default_factory=dict)
-    """Of those that may not be used now, by URL."""
+    ranks: Ranks = field(default_factory=Ranks)
     until: float = math.inf
     groups: tuple[Group, ...] = ()
     steps: dict[tuple[str, bool], tuple[Step, ...]] = field(default_factory=dict)
@@ -69,11 +68,9 @@ class Ranking:
 
     def _rank(self, known: _Known, endpoint: Endpoint, model: str, now: float) -> bool:
         """Note how one replica ranks now; tell whether that is news."""
-        board, before = self._board, known.ranks.pop(endpoint.url, 0)
+        board = self._board
         if not board.is_odd(endpoint, model, now):
             known.odd.pop(endpoint, None)
-            return before != 0
-        if rank := rank_of(board.standing(endpoint, model, now)):
-            known.ranks[endpoint.url] = rank
+            return known.ranks.put(endpoint.url, 0)
         known.odd[endpoint] = min(changes_at(board.health(endpoint, name), now, board.rules) for name in (None, model))
-        return rank != before
+        return known.ranks.put(endpoint.url, rank_of(board.standing(endpoint, model, now)))

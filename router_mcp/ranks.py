@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 from router_mcp.config.policy_file import HealthRules
@@ -15,6 +15,32 @@ SHORT_WAIT_S = 5.0
 """An endpoint that asks for no more is waited for before one that failed is tried."""
 DOUBTFUL = 2
 """The rank of a replica that failed lately; those of demoted ones are higher."""
+
+
+class Ranks:
+    """How the replicas of one runtime rank, by URL; those that were never put here rank 0, and may be used now."""
+
+    __slots__ = ("_ranks", "_urls")
+
+    def __init__(self, ranks: Mapping[str, int] | None = None) -> None:
+        self._ranks: dict[str, int] = {}
+        self._urls: dict[int, set[str]] = {}
+        for url, rank in (ranks or {}).items():
+            self.put(url, rank)
+
+    def put(self, url: str, rank: int) -> bool:
+        """Note how a replica ranks, and tell whether that is news."""
+        before = self._ranks.pop(url, 0)
+        if before:
+            self._urls[before].discard(url)
+        if rank:
+            self._ranks[url] = rank
+            self._urls.setdefault(rank, set()).add(url)
+        return rank != before
+
+    def worse(self) -> list[tuple[int, Set[str]]]:
+        """List the URLs of each rank but 0, best first."""
+        return sorted((rank, urls) for rank, urls in self._urls.items() if urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +67,10 @@ def rank_of(standing: Standing) -> int:
     return 1 if standing.state in WELL else DOUBTFUL
 
 
-def grouped(
-    replicas: Replicas, ranks: Mapping[str, int], standing: Callable[[Endpoint], Standing]
-) -> tuple[Group, ...]:
-    """Return the replicas in groups, best first. `ranks` has those, by URL, that may not be used now."""
-    urls: dict[int, list[str]] = {}
-    for url, rank in ranks.items():
-        urls.setdefault(rank, []).append(url)
-    parts = [(0, replicas.without(ranks)), *((rank, replicas.only(urls[rank])) for rank in sorted(urls))]
+def grouped(replicas: Replicas, ranks: Ranks, standing: Callable[[Endpoint], Standing]) -> tuple[Group, ...]:
+    """Return the replicas of a runtime in groups, best first."""
+    worse = ranks.worse()
+    parts = zip((0, *(rank for rank, _ in worse)), replicas.split(urls for _, urls in worse), strict=True)
     firsts = [(rank, part, part[0]) for rank, part in parts if part]
     return tuple(Group(rank=rank, replicas=part, first=each, standing=standing(each)) for rank, part, each in firsts)
 

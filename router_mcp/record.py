@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
+from router_mcp import tokens
 from router_mcp.budget import Budget
 from router_mcp.config.canaries import SUFFIX
 from router_mcp.config.policy_file import PolicyFile
@@ -27,8 +29,9 @@ from router_mcp.stream import Attention
 if TYPE_CHECKING:
     from router_mcp.structured import Prepared
 
-NOT_SENT = frozenset({"queue_full", "stood_back"})
+NOT_SENT = frozenset({"queue_full", "stood_back", "quarantined"})
 """Outcomes of attempts that never reached a runtime."""
+CUT_OFF = "The deadline cut the answer before its runtime counted tokens: usage is a lower bound."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +59,12 @@ class CallRecord:
     """Turns that show a model what was wrong with its last answer."""
     repairs: int = 0
     """Repairs asked of the present model."""
+    short: bool = False
+    """Whether its last answer had no good end, so that the next is bounded."""
+    chars_per_s: float = inf
+    """How fast its last answer came, the reading of the prompt included."""
+    plain: bool = False
+    """Whether its runtime refused the constraint as it was spelled first."""
 
     @property
     def policy(self) -> PolicyFile:
@@ -77,11 +86,31 @@ class CallRecord:
         if error:
             self.failures.append((step.model, error))
 
-    def keep_partial(self, step: Step, text: str, tokens: int) -> None:
+    def keep_partial(self, step: Step, text: str, heard: int) -> None:
         """Remember what an attempt said before it failed, if it said more than any before."""
         if text and (self.partial is None or len(text) > len(self.partial[1].text)):
-            said = Completion(text=text, finish_reason="length", usage=Usage(output_tokens=tokens))
+            said = Completion(text=text, finish_reason="length", usage=Usage(output_tokens=heard))
             self.partial = (step, said)
+
+    def cut_off(self, now: float) -> GenerateResult | None:
+        """Return the most that was said when the deadline struck; `None` if nothing was, or only part of some data.
+
+        Runtimes count tokens at the end of an answer, so its usage is what it certainly was at the least.
+        """
+        if self.partial is None or self.prepared is not None:
+            return None
+        step, said = self.partial
+        asked = (self.request.prompt, self.request.system or "", *(turn.content for turn in self.request.history))
+        answered = max(said.usage.output_tokens, tokens.least(said.text))
+        usage = Usage(input_tokens=tokens.least(*asked), output_tokens=answered)
+        self.notes.append(CUT_OFF)
+        return self.result(step, replace(said, usage=usage), now, finish="deadline")
+
+    def begin_anew(self) -> None:
+        """Forget what the last model got wrong: it is no matter of the next."""
+        self.repairs, self.repair = 0, ()
+        self.short = self.plain = False
+        self.chars_per_s = inf
 
     def asked(self) -> int:
         """Return how many times a model was asked."""

@@ -12,8 +12,6 @@ from router_mcp.record import CallRecord
 
 SaltOf: TypeAlias = Callable[[str | None], str | None]
 """Returns the cache salt that a tenant's calls have now."""
-INSTRUCTION_SHARE = 4
-"""A schema in the prompt may take one part in this many of a model's context window."""
 
 
 def render(
@@ -22,7 +20,10 @@ def render(
     """Return what to send to one model for this call."""
     request, policy = record.request, record.policy
     window = policy.models[step.model].context_window
-    shape = structured.instructions(record.prepared, window // INSTRUCTION_SHARE) if record.prepared else ""
+    shape = ""
+    if record.prepared:
+        room = structured.instruction_tokens(policy.runtimes[step.runtime].kind, window)
+        shape = structured.instructions(record.prepared, room)
     messages = prompt.turns(
         family=policy.family(step.model),
         prompt=request.prompt,

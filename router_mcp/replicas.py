@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple, overload
 
@@ -38,12 +38,23 @@ class Replicas(Sequence[Endpoint]):
         """Return all but these."""
         if self._chosen is not None:
             return Replicas(self._whole, chosen=self._chosen.difference(urls))
-        left_out = self._left_out.union([url for url in urls if url in self._whole.places])
+        left_out = self._left_out | (self._whole.places.keys() & urls)
         return Replicas(self._whole, left_out) if left_out else self
 
     def only(self, urls: Iterable[str]) -> Replicas:
         """Return these, as far as they are among them."""
-        return Replicas(self._whole, chosen=frozenset([url for url in urls if self._has(url)]))
+        if self._chosen is not None:
+            return Replicas(self._whole, chosen=self._chosen.intersection(urls))
+        return Replicas(self._whole, chosen=frozenset(self._whole.places.keys() & urls) - self._left_out)
+
+    def split(self, parts: Iterable[Set[str]]) -> tuple[Replicas, ...]:
+        """Return those that are in no part, and then those of each part. Parts are URLs of this whole; none is in two.
+
+        It is what `without` and `only` would say, without a look at each.
+        """
+        chosen = [frozenset(part) for part in parts]
+        rest = Replicas(self._whole, frozenset[str]().union(*chosen))
+        return (rest, *(Replicas(self._whole, chosen=part) for part in chosen))
 
     def _has(self, url: str) -> bool:
         if self._chosen is not None:
@@ -69,6 +80,8 @@ class Replicas(Sequence[Endpoint]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Endpoint, ...]: ...
     def __getitem__(self, index: int | slice) -> Endpoint | tuple[Endpoint, ...]:
+        if self._chosen is None and not self._left_out:
+            return self._whole.endpoints[index]
         if isinstance(index, slice) or index < 0:
             return tuple(self)[index]
         if index == 0 and self._chosen:

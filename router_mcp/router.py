@@ -7,24 +7,24 @@ starts no tasks: whoever hosts it runs `router_mcp.prober.Prober.run` beside it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 
 import anyio
 
-from router_mcp import affinity, structured
+from router_mcp import affinity, typed
 from router_mcp.admission import AdmissionBook, limits_of
 from router_mcp.board import HealthBoard
 from router_mcp.budget import make_budget
 from router_mcp.config.policy_file import PolicyFile
-from router_mcp.domain import Endpoint, GenerateRequest, GenerateResult
+from router_mcp.domain import Endpoint, GenerateRequest, GenerateResult, Receipt
 from router_mcp.errors import AttemptError, OutputInvalidError, QueueFullError, RouterError, StoodBackError
 from router_mcp.exchange import Exchange
 from router_mcp.fleet import Fleet
 from router_mcp.orders import OrderBook
 from router_mcp.policy import Plan, Step, facts_of, make_plan, output_limit, task_of, temperature_of
+from router_mcp.proofs import Proofs
 from router_mcp.pulse import Pulse
 from router_mcp.ranking import Ranking
 from router_mcp.ranks import rank_of
@@ -42,6 +42,8 @@ class Settings:
     new_id: Callable[[], str]
     fleet_of: Callable[[PolicyFile], Fleet]
     """Makes or keeps the adapters that a policy needs."""
+    tidy: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    """Closes those that no call can use any more."""
     orders: OrderBook = field(default_factory=OrderBook)
     """What operators ordered: tenants' epochs and canaries."""
 
@@ -57,14 +59,12 @@ class Router:
         self.telemetry = telemetry
         self._settings = settings
         self._now = settings.clock
+        self.tidy = settings.tidy
         self.orders = settings.orders
         self.pulse = Pulse(settings.clock)
+        self.proofs = Proofs()
         self._exchange = Exchange(board, self.pulse, telemetry, settings.clock, self.orders.salt)
         self._take(policy)
-
-    @cached_property
-    def _preparer(self) -> structured.Preparer:
-        return structured.Preparer()  # not before the first constraint, whose engines take 0.1 s to import
 
     def _take(self, policy: PolicyFile) -> None:
         self.fleet = self._settings.fleet_of(policy)
@@ -72,6 +72,7 @@ class Router:
         self._ranking = Ranking(self.board)
         self.board.keep(self.fleet.endpoints())
         self.pulse.keep(self.fleet.endpoints())
+        self.proofs.keep(self.fleet.endpoints())
         self.book.configure(limits_of(policy))
 
     def adopt(self, policy: PolicyFile) -> None:
@@ -86,21 +87,24 @@ class Router:
         can be read meanwhile to tell the caller where the call is.
         """
         request_id = self._settings.new_id()
-        record: CallRecord | None = None
         try:
             record = self._admit(request, request_id, attention or Attention())
+        except RouterError as error:
+            self._tell_refused(request, error, refused_receipt(self.fleet.policy, request, request_id))
+            raise
+        try:
             result = await self._serve(record)
         except RouterError as error:
-            receipt = record.receipt(self._now()) if record else refused_receipt(self.fleet.policy, request, request_id)
-            error.receipt = receipt
-            self.telemetry.tell(Refused(request=request, error=error, receipt=receipt))
+            self._tell_refused(request, error, record.receipt(self._now()))
             raise
         except anyio.get_cancelled_exc_class():
-            if record is not None:
-                self.telemetry.tell(Cancelled(request=request, receipt=record.receipt(self._now())))
+            self.telemetry.tell(Cancelled(request=request, receipt=record.receipt(self._now())))
             raise
         self.telemetry.tell(Answered(request=request, result=result))
         return result
+
+    structured = typed.structured
+    """`await router.structured(MyModel, prompt, task=…)`: the same for a pydantic model or any type of the caller's."""
 
     def explain(self, request: GenerateRequest, input_tokens: int | None = None) -> Plan:
         """Return what would be tried for a request now, without trying it."""
@@ -132,7 +136,7 @@ class Router:
             request=request,
             request_id=request_id,
             task=task,
-            prepared=self._preparer.prepare(request.constraint) if request.constraint else None,
+            prepared=self._exchange.prepare(request.constraint),
             plan=self._plan(request, task),
             budget=make_budget(
                 now=self._now(),
@@ -162,9 +166,8 @@ class Router:
                 route.extend(last)
                 self._tell_next(record, step, failure, route)
         out_of_time = record.budget.remaining(self._now()) <= 0
-        if out_of_time and record.partial is not None and record.prepared is None:
-            step, said = record.partial
-            return record.result(step, said, self._now(), finish="deadline")
+        if out_of_time and (cut_off := record.cut_off(self._now())):
+            return cut_off
         raise verdict(record, out_of_time=out_of_time)
 
     async def _attempt(self, record: CallRecord, step: Step, share: float) -> GenerateResult:
@@ -217,6 +220,11 @@ class Router:
         request, ring = record.request, record.fleet.ring(step.runtime)
         key = affinity.prefix_key(request.tenant, request.system, request.prompt, request.history)
         return affinity.order(ring, step.endpoints, key, self.book.running, self.book.total(step.runtime))
+
+    def _tell_refused(self, request: GenerateRequest, error: RouterError, receipt: Receipt) -> None:
+        """Give an error its receipt, and let those who watch know of it."""
+        error.receipt = receipt
+        self.telemetry.tell(Refused(request=request, error=error, receipt=receipt))
 
     def _tell_first(self, record: CallRecord) -> None:
         """Let those who watch know when a call begins with a fallback, because its primary is down or does not fit."""

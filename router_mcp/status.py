@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from router_mcp.domain import Endpoint, RuntimeKind, State
 from router_mcp.health import since
+from router_mcp.proofs import Firing
 from router_mcp.router import Router
 
 _BEST_FIRST: tuple[State, ...] = ("healthy", "recovering", "unknown", "unhealthy", "demoted")
@@ -39,6 +40,8 @@ class ModelStatus:
     hardware: str
     state: State
     tasks: tuple[str, ...]
+    constraints: Firing
+    """Whether its replicas were seen to enforce a constraint; the worst of them."""
     error: str | None
 
 
@@ -82,6 +85,7 @@ def _model(router: Router, name: str, now: float) -> ModelStatus:
         hardware=config.hardware,
         state=best.state,
         tasks=tuple(task for task, rule in policy.tasks.items() if name in rule.models),
+        constraints=router.proofs.of(router.fleet.endpoints_of(config.runtime)),
         error=best.error,
     )
 

@@ -42,14 +42,14 @@ def is_due(
     return health.outcome != UnreachableError.outcome and standing.open and idle_s >= rules.canary
 
 
-class _Deaf:
+class Deaf:
     """A listener to whom the answer does not matter."""
 
     def text(self, delta: str) -> None:
-        pass
+        """Take no notice."""
 
     def alive(self) -> None:
-        pass
+        """Take no notice."""
 
 
 async def try_endpoint(router: Router, endpoint: Endpoint, clock: Callable[[], float]) -> None:
@@ -60,7 +60,7 @@ async def try_endpoint(router: Router, endpoint: Endpoint, clock: Callable[[], f
     unseen = kind in FREEZES_UNSEEN
     if not is_due(board.health(endpoint), standing, idle_s, policy.health, now, freezes_unseen=unseen):
         return
-    if (model := _model(router, endpoint)) is None:
+    if (model := model_in_memory(router, endpoint)) is None:
         return
     trials = board.begin(endpoint, model, now)
     try:
@@ -70,7 +70,7 @@ async def try_endpoint(router: Router, endpoint: Endpoint, clock: Callable[[], f
         board.settle(trials)
 
 
-def _model(router: Router, endpoint: Endpoint) -> str | None:
+def model_in_memory(router: Router, endpoint: Endpoint) -> str | None:
     """Return a model that is in memory there and that nothing is held against."""
     fleet, probe = router.fleet, router.pulse.probe(endpoint)
     if probe is None:
@@ -95,7 +95,7 @@ async def _ask(router: Router, endpoint: Endpoint, model: str, clock: Callable[[
     )
     try:
         with anyio.fail_after(limit):
-            await fleet.runtimes[endpoint.runtime].generate(call, _Deaf())
+            await fleet.runtimes[endpoint.runtime].generate(call, Deaf())
     except TimeoutError:
         message = f"{endpoint} answers health checks but made no token within {limit:g} s. Restart its engine."
         router.board.failed(endpoint, model, StalledError(message), clock())

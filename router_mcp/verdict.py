@@ -16,6 +16,7 @@ from router_mcp.errors import (
     DeadlineError,
     NoRuntimeError,
     OutputInvalidError,
+    QuarantinedError,
     RejectedError,
     RouterError,
     StoodBackError,
@@ -58,15 +59,13 @@ def why_not_first(plan: Plan, primary: str) -> str:
 
 def again(record: CallRecord, step: Step, failure: AttemptError) -> tuple[list[Step], list[Step]]:
     """Return what to try right after a failure, before other models, and what to add at the very end."""
-    if isinstance(failure, OutputInvalidError) and record.prepared is not None:
-        if record.repairs >= REPAIRS:
-            record.repairs, record.repair = 0, ()
-            return [], []
-        record.repairs += 1
-        if failure.reason == "truncated":
-            record.max_output_tokens *= 2
+    if _asks_again(record, failure):
         return [step], []
-    record.repairs, record.repair = 0, ()
+    record.begin_anew()
+    if isinstance(failure, OutputInvalidError) and record.prepared is not None:
+        return [], []
+    if isinstance(failure, QuarantinedError):
+        return [], [] if failure.proven else [step]
     last = record.attempts[-1].endpoint
     rest = step.endpoints.without({last})
     tries = sum(attempt.model == step.model and attempt.outcome not in NOT_SENT for attempt in record.attempts)
@@ -76,6 +75,24 @@ def again(record: CallRecord, step: Step, failure: AttemptError) -> tuple[list[S
         return first, []
     gone = step.endpoints.only({last})
     return first, [replace(step, endpoints=gone, rank=step.rank + 1)]
+
+
+def _asks_again(record: CallRecord, failure: AttemptError) -> bool:
+    """Note how the same model is to be asked again, when that may mend what was wrong; tell whether it may."""
+    if record.prepared is None:
+        return False
+    if isinstance(failure, QuarantinedError):
+        return False
+    if isinstance(failure, UnsupportedConstraintError) and record.prepared.kind == "json_schema" and not record.plain:
+        record.plain = True
+        return True
+    if not isinstance(failure, OutputInvalidError) or record.repairs >= REPAIRS:
+        return False
+    record.repairs += 1
+    record.short = failure.reason != "violation"  # what has a wrong part, not no end, keeps its room
+    if failure.reason == "truncated":
+        record.max_output_tokens *= 2
+    return True
 
 
 def verdict(record: CallRecord, *, out_of_time: bool) -> RouterError:

@@ -27,7 +27,7 @@ from router_mcp.router import Router, Settings
 from router_mcp.runtimes.base import Runtime
 from router_mcp.runtimes.late import LateRuntime, LateRuntimes
 from router_mcp.state.directory import state_directory
-from router_mcp.telemetry.base import Listeners, Telemetry
+from router_mcp.telemetry.base import Telemetry, all_of
 
 MakeRuntime: TypeAlias = Callable[[str, PolicyFile], Runtime]
 """Makes the adapter of a named runtime of a policy."""
@@ -58,14 +58,16 @@ async def open_router(
     `Follower(router).run()` to have operators' orders followed while it is open.
     """
     outside = outside or Outside(environ=os.environ)
-    adapters = Adapters(outside)
+    clock = outside.clock or asyncio.get_running_loop().time
+    adapters = Adapters(outside, clock)
     secret = outside.environ.get("ROUTER_MCP_SALT_SECRET", "")
     state = state_directory(outside.environ) if outside.obeys_orders else None
     orders = OrderBook(state, secret, outside.wall)
-    clock = outside.clock or asyncio.get_running_loop().time
-    settings = Settings(clock=clock, new_id=outside.new_id, fleet_of=adapters.fleet, orders=orders)
+    settings = Settings(
+        clock=clock, new_id=outside.new_id, fleet_of=adapters.fleet, tidy=adapters.close_retired, orders=orders
+    )
     board, book = HealthBoard(policy.health), AdmissionBook(clock)
-    listeners = Listeners((orders.watch,) if telemetry is None else (telemetry, orders.watch))
+    listeners = all_of(telemetry, orders.watch)
     router = Router(policy, board, book, listeners, settings)
     try:
         yield router
@@ -81,10 +83,13 @@ class Adapters:
     So when a canary and its model change places, warm connections and loaded models move along.
     """
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outside, clock: Callable[[], float]) -> None:
+        self._now = clock
         self._make = outside.make_runtime or (lambda name, policy: make_runtime(name, policy, outside.environ))
         self._made: dict[str, tuple[object, LateRuntime]] = {}
-        self._retired: list[LateRuntime] = []
+        self._retired: list[tuple[float, LateRuntime]] = []
+        """What reloads replaced, and until when calls may use it."""
+        self._longest_s = 0.0
 
     def fleet(self, policy: PolicyFile) -> Fleet:
         """Return the fleet of a policy."""
@@ -100,12 +105,21 @@ class Adapters:
                     left.remove(moved)
                 self._made[name] = moved or (essence, LateRuntime(partial(self._make, name, policy)))
         self._made = {name: self._made[name] for name in wanted}
-        self._retired.extend(runtime for _, runtime in left)
+        until = self._now() + self._longest_s  # the deadline of the last call that began under the policy before
+        self._longest_s = max(policy.timeouts.interactive, policy.timeouts.long_form)
+        self._retired.extend((until, runtime) for _, runtime in left)
         return Fleet(policy, LateRuntimes({name: made[1] for name, made in self._made.items()}))
+
+    async def close_retired(self) -> None:
+        """Close what reloads replaced, when the calls that may use it have met their deadlines."""
+        over = [each for each in self._retired if each[0] < self._now()]
+        self._retired = [each for each in self._retired if each not in over]
+        for _, runtime in over:
+            await runtime.aclose()
 
     async def aclose(self) -> None:
         """Close what was made, also what reloads replaced: a call may have been using it until now."""
-        for runtime in [*self._retired, *(runtime for _, runtime in self._made.values())]:
+        for _, runtime in [*self._retired, *self._made.values()]:
             await runtime.aclose()
 
 

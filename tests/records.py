@@ -9,7 +9,7 @@ from router_mcp.errors import AttemptError
 from router_mcp.fleet import Fleet
 from router_mcp.health import Standing
 from router_mcp.policy import Step, endpoints_of, facts_of, make_plan, steps_of
-from router_mcp.ranks import Group, grouped
+from router_mcp.ranks import Group, Ranks, grouped
 from router_mcp.record import CallRecord
 from router_mcp.replicas import Replicas
 from router_mcp.stream import Attention
@@ -55,7 +55,7 @@ def make_record(
 
 
 def _well(replicas: Replicas) -> tuple[Group, ...]:
-    return grouped(replicas, {}, lambda _: Standing(state="healthy"))
+    return grouped(replicas, Ranks(), lambda _: Standing(state="healthy"))
 
 
 def big(*endpoints: Endpoint, rank: int = 0) -> Step:

@@ -29,11 +29,11 @@ def says(text: str, *, finish: str = "stop", after_s: float = 0.0, each_s: float
     return answer
 
 
-def fails(error: AttemptError, *, after_text: str = "") -> Behaviour:
-    """Fail, perhaps after having said something."""
+def fails(error: AttemptError, *, after_text: str = "", after_s: float = 0) -> Behaviour:
+    """Fail after a while, perhaps after having said something."""
 
     async def answer(call: Call, listener: Listener) -> Completion:
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(after_s)
         if after_text:
             listener.text(after_text)
         raise error

@@ -15,7 +15,7 @@ from embeddings_mcp.vectors import matrix
 from router_mcp.domain import Endpoint, Probe
 from router_mcp.errors import BrokenStreamError, ConfigError
 from router_mcp.runtimes.ollama_names import ModelNames
-from router_mcp.runtimes.wire import foreign_errors, status_error
+from router_mcp.runtimes.wire import foreign_errors, status_error, time_limits
 
 try:
     import ollama
@@ -40,7 +40,7 @@ class _Client(ollama.AsyncClient):
         super().__init__(
             url,
             transport=transport,
-            timeout=httpx.Timeout(None, connect=connect_s),
+            timeout=time_limits(connect_s),
             follow_redirects=False,
             trust_env=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from router_mcp.cli.commands import command_line
@@ -27,8 +28,11 @@ WRONG_USE = (ConfigError, InvalidArgumentsError, SchemaInvalidError, UnknownTask
 
 def main() -> None:
     """Run the command line; an anticipated failure is a sentence on stderr, never a traceback."""
+    asked = sys.argv[1] if sys.argv[1:] else None
+    if asked == "serve":  # which obeys it as soon as it has something to reload; until then it would end the process
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        command_line("router-mcp", ABOUT, COMMANDS, asked=sys.argv[1] if sys.argv[1:] else None)()
+        command_line("router-mcp", ABOUT, COMMANDS, asked=asked)()
     except RouterError as error:
         from router_mcp.cli.terminal import report_failure  # noqa: PLC0415 - rich, which no server needs
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import anyio
 import typer
@@ -71,6 +74,7 @@ def demo() -> None:
 
 async def _demonstrate(console: Console) -> bool:
     from mcp import Client, StdioServerParameters  # noqa: PLC0415 - mcp takes a second to import
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - as above
 
     servers = (
         ("router_mcp", {"ROUTER_MCP_CONFIG": str(profile_path("embedded"))}, ROUTER_CALLS),
@@ -80,9 +84,32 @@ async def _demonstrate(console: Console) -> bool:
     for module, env, calls in servers:
         arguments = ["-m", module, "serve"]
         server = StdioServerParameters(command=sys.executable, args=arguments, env={**os.environ, **env})
-        async with Client(server) as client:
-            good &= await _show(console, client, module, calls)
+        with logged_on_failure() as log:
+            async with Client(stdio_client(server, errlog=log.file)) as client:
+                log.good = await _show(console, client, module, calls)
+        good &= log.good
     return good
+
+
+@dataclass(slots=True)
+class Log:
+    """What a server says on stderr, and whether it may be forgotten."""
+
+    file: TextIO
+    good: bool = False
+
+
+@contextmanager
+def logged_on_failure() -> Generator[Log]:
+    """Keep a server's log lines back; print them on stderr at the end only if it was not good."""
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+        log = Log(cast("TextIO", file))
+        try:
+            yield log
+        finally:
+            if not log.good:
+                file.seek(0)
+                sys.stderr.write(file.read())
 
 
 async def _show(console: Console, client: Client, module: str, calls: tuple[Demonstration, ...]) -> bool:

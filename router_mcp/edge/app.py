@@ -19,6 +19,7 @@ from router_mcp.edge.subscriptions import ResourceChanges
 from router_mcp.prober import Prober
 from router_mcp.reload import Reloader
 from router_mcp.router import Router
+from router_mcp.state.directory import Fingerprint
 from router_mcp.telemetry.history import History
 
 HEALTH_URI = "router://health"
@@ -46,7 +47,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where an app's router comes from; `path` and `load` let it follow the policy file."""
+    """Where an app's router comes from; `path`, `load` and `seen` let it follow the policy file."""
 
     open_router: Callable[[], AbstractAsyncContextManager[Router]]
     clock: Callable[[], float] = anyio.current_time
@@ -54,6 +55,8 @@ class Source:
     """The one that the router's telemetry tells, if there is one."""
     path: Path | None = None
     load: Callable[[Path], PolicyFile] | None = None
+    seen: Fingerprint = None
+    """The file's fingerprint from before it was read."""
 
 
 @asynccontextmanager
@@ -66,7 +69,9 @@ async def run_app(
     """
     async with source.open_router() as router:
         history = source.history or History(source.clock)
-        reloader = Reloader(router, source.path, source.load) if source.path and source.load else None
+        reloader = None
+        if source.path and source.load:
+            reloader = Reloader(router, source.path, source.load, seen=source.seen)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, Prober(router, source.clock))
             tasks.start_soon(changes.publish_forever)

@@ -20,4 +20,6 @@ def may_hear_progress(ctx: Context[Any, Any]) -> bool:
     One in this process cannot be seen to, so it may have.
     """
     channel = getattr(ctx.request_context.session, "_request_outbound", None)
-    return getattr(getattr(channel, "_inner", channel), "_progress_token", True) is not None
+    inner = getattr(channel, "_inner", channel)
+    tokens = (getattr(inner, name, True) for name in ("_progress_token", "progress_token"))  # of stdio and of HTTP
+    return all(token is not None for token in tokens)

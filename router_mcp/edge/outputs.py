@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import FinishReason, GenerateResult, State
 from router_mcp.policy import Plan, temperature_of
+from router_mcp.proofs import Firing
 from router_mcp.status import ModelStatus
 
 
@@ -70,6 +71,9 @@ class ModelOutput(Output):
     hardware: str
     state: State
     tasks: list[str]
+    constraints: Firing = Field(
+        description="Whether its runtime was seen to enforce a constraint; structured answers are checked in any case."
+    )
     error: str | None = None
 
 
@@ -133,6 +137,7 @@ def model_output(model: ModelStatus) -> ModelOutput:
         hardware=model.hardware,
         state=model.state,
         tasks=list(model.tasks),
+        constraints=model.constraints,
         error=model.error,
     )
 

@@ -22,6 +22,7 @@ from router_mcp.edge.groups import sole_error
 from router_mcp.edge.lowlevel import lowlevel
 from router_mcp.edge.signals import stopped_by_signal
 from router_mcp.edge.stdin import Lines, taken_stdin
+from router_mcp.edge.stdout import taken_stdout
 from router_mcp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ async def serve_stdio(server: MCPServer[Any], *, grace_s: float = STDIO_GRACE_S)
     Calls in flight are then cancelled, and the lifespan's exit runs to its end, for at most `grace_s`.
     """
     low = lowlevel(server)
-    with taken_stdin() as lines, sole_error(), _lost_client_is_the_end():
-        # An AsyncFile is asked for, but only ever iterated.
-        async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (read, write):
+    with taken_stdin() as lines, taken_stdout() as wire, sole_error(), _lost_client_is_the_end():
+        # AsyncFiles are asked for, but one is only ever iterated, and the other written and flushed.
+        files = cast("anyio.AsyncFile[str]", lines), cast("anyio.AsyncFile[str]", wire)
+        async with stdio_server(*files) as (read, write):
             async with stopped_by_signal(lines.close):
                 # Shielded, because a client that stops reading fails the writer, which cancels everything
                 # around it; the reader then ends too, and that is what ends this.
@@ -141,12 +143,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(name or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        return socket.create_server((address[0], port), family=family, backlog=2048)
+        listener = socket.create_server((address[0], port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(
             f"{host}:{port} cannot be listened on ({error.strerror or error}). "
             "Choose another --port or --host, or stop what uses this one."
         ) from None
+    # Connections inherit it. asyncio would set it, but not on those of a socket that does not name its protocol; the
+    # end of every answer then waits 40 ms for the client to acknowledge the beginning.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _raise_file_limit() -> int:

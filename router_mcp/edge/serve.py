@@ -26,6 +26,7 @@ from router_mcp.edge.run import serve_http, serve_stdio
 from router_mcp.edge.server import build_server
 from router_mcp.edge.subscriptions import ResourceChanges
 from router_mcp.router import Router
+from router_mcp.state.directory import fingerprint
 from router_mcp.telemetry.base import Listeners, Telemetry
 from router_mcp.telemetry.call_log import CallLog
 from router_mcp.telemetry.deferred import Deferred
@@ -53,6 +54,7 @@ async def serve_router(options: ServeOptions) -> None:
     """Serve until told to stop. Raises `ConfigError` before anything is served when something is wrong."""
     configure_logging(options.log_format)
     path = options.config or default_path(options.environ)
+    seen = fingerprint(path)
     policy = load_config(path, options.environ)
     bind = check_bind(options.host, options.environ) if options.transport == "http" else None
     with _watched(options.environ) as served:
@@ -61,6 +63,7 @@ async def serve_router(options: ServeOptions) -> None:
             history=served.history,
             path=path,
             load=partial(load_config, environ=options.environ),
+            seen=seen,
         )
         changes = ResourceChanges()
         server = build_server(source, policy, changes)

@@ -31,8 +31,12 @@ async def _first_signal(stop: Callable[[], None], *, task_status: TaskStatus[Non
 
 
 async def at_each_hangup(reload: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
-    """Call `reload` at every SIGHUP, until cancelled."""
-    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            reload()
+    """Call `reload` at every SIGHUP, until cancelled; then it is taken as it was before."""
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+            task_status.started()
+            async for _ in signals:
+                reload()
+    finally:
+        signal.signal(signal.SIGHUP, before)  # the event loop would leave what ends a process that is on its way out

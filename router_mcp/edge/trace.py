@@ -8,17 +8,15 @@ from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
 
+from router_mcp.telemetry.traceparent import traceparent
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def current_traceparent() -> str | None:
     """Return the W3C `traceparent` of the call that is being served, or `None` when it is not traced."""
-    if not trace.get_current_span().get_span_context().is_valid:
-        return None
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier.get("traceparent")
+    return traceparent(trace.get_current_span().get_span_context())
 
 
 def current_trace_id() -> str | None:

@@ -27,7 +27,7 @@ from router_mcp.runtimes.ollama_answer import Answer
 from router_mcp.runtimes.ollama_names import ModelNames
 from router_mcp.runtimes.ollama_refusals import Asked, host_refused, refusal
 from router_mcp.runtimes.ollama_request import request_body
-from router_mcp.runtimes.wire import call_headers, foreign_errors, read_error_body, status_error
+from router_mcp.runtimes.wire import call_headers, foreign_errors, read_error_body, status_error, time_limits
 
 try:
     import ollama
@@ -70,7 +70,7 @@ class _Client(ollama.AsyncClient):
         super().__init__(
             url,
             transport=transport,
-            timeout=httpx.Timeout(None, connect=connect_s),
+            timeout=time_limits(connect_s),
             follow_redirects=False,
             trust_env=False,
             headers={"accept-encoding": "identity"},  # compressed by a proxy, a stream would come in lumps

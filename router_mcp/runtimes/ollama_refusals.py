@@ -24,7 +24,7 @@ from router_mcp.errors import (
     UnsupportedConstraintError,
 )
 from router_mcp.runtimes.ollama_answer import REPEAT_ERROR, looped
-from router_mcp.runtimes.wire import parse_json, retry_after, status_error
+from router_mcp.runtimes.wire import ABOUT_THE_REQUEST, parse_json, proxy_refusal, retry_after, status_error
 
 if TYPE_CHECKING:
     import httpx
@@ -84,7 +84,10 @@ def refusal(asked: Asked, status: int, headers: httpx.Headers, body: bytes) -> A
     """Return what Ollama's answer to a request means."""
     if status == 403 and not body:
         return host_refused(asked.endpoint)
-    said = complaint(parse_json(body))
+    parsed = parse_json(body)
+    if status in ABOUT_THE_REQUEST and not isinstance(parsed, dict):
+        return proxy_refusal(asked.endpoint, status)
+    said = complaint(parsed)
     if said.kind == "exceed_context_size_error":
         return _too_long(asked, said)
     for rule in _RULES:

@@ -14,7 +14,7 @@ def make_session(*, connect_s: float) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),  # looking up the name and TLS included
         read_bufsize=256 * 1024,
         max_line_size=64 * 1024,
         max_field_size=64 * 1024,

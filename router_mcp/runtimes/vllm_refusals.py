@@ -19,7 +19,7 @@ from router_mcp.errors import (
     ServerFailedError,
     UnsupportedConstraintError,
 )
-from router_mcp.runtimes.wire import Headers, retry_after, status_error
+from router_mcp.runtimes.wire import ABOUT_THE_REQUEST, Headers, proxy_refusal, retry_after, status_error
 
 if TYPE_CHECKING:
     from router_mcp.domain import Call, Endpoint
@@ -48,6 +48,8 @@ def refusal(call: Call, status: int, headers: Headers, body: object) -> AttemptE
     """Return what vLLM's answer to `call` means; `body` is its parsed JSON, or `None`."""
     complaint = _read(body)
     endpoint = call.endpoint
+    if status in ABOUT_THE_REQUEST and not isinstance(body, dict):
+        return proxy_refusal(endpoint, status)
     if status == 400:
         return _bad_request(call, complaint)
     if status == 404 and complaint.kind == "NotFoundError":

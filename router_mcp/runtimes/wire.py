@@ -6,6 +6,7 @@ Upstream text is read to decide, and never shown: it leaks paths, model lists an
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import AsyncIterator, Generator, Mapping
@@ -21,6 +22,7 @@ import orjson
 from router_mcp.errors import (
     AttemptError,
     BrokenStreamError,
+    ContextTooLongError,
     OverloadedError,
     RejectedError,
     ServerFailedError,
@@ -37,6 +39,8 @@ Headers: TypeAlias = Mapping[str, str]
 """Of an answer; their names have no case."""
 MAX_ERROR_BODY = 64 * 1024
 MAX_RETRY_AFTER_S = 600.0
+ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+"""Statuses by which a runtime refuses what was asked; a proxy before it means something else by them."""
 
 
 def make_transport(*, connect_s: float, verify: bool = True) -> httpx.AsyncBaseTransport:
@@ -46,8 +50,14 @@ def make_transport(*, connect_s: float, verify: bool = True) -> httpx.AsyncBaseT
 
 def make_client(transport: httpx.AsyncBaseTransport, *, connect_s: float) -> httpx.AsyncClient:
     """Return a client without time limits but on connecting: the router rules the rest."""
-    timeout = httpx.Timeout(None, connect=connect_s)
-    return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)
+    return httpx.AsyncClient(
+        transport=transport, timeout=time_limits(connect_s), follow_redirects=False, trust_env=False
+    )
+
+
+def time_limits(connect_s: float) -> httpx.Timeout:
+    """Return the one limit that clients have: on connecting, which for aiohttp has two parts."""
+    return httpx.Timeout(None, connect=connect_s, pool=connect_s)  # `pool` is what bounds looking up the name
 
 
 class Response(Protocol):
@@ -86,6 +96,8 @@ UNREACHED = (
     *(httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol),
     *(aiohttp.ClientConnectionError, aiohttp.InvalidURL, ConnectionError),
 )
+OUR_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""No fault of the endpoint: this process has too many files open, or the machine no memory."""
 CUT = (httpx.TransportError, aiohttp.ClientError)
 """What ends an answer before its end, and says nothing against one that was complete."""
 
@@ -98,6 +110,9 @@ def foreign_errors(endpoint: Endpoint) -> Generator[None]:
     except AttemptError:
         raise
     except UNREACHED as error:
+        if getattr(_cause(error), "errno", None) in OUR_SHORTAGES:
+            message = f"The router's machine has no room for a connection to {endpoint}. Raise its limit of open files."
+            raise OverloadedError(message) from error
         message = f"{endpoint} cannot be reached ({_reason(error)}). Start it, or correct its URL in the policy."
         raise UnreachableError(message) from error
     except (httpx.TimeoutException, TimeoutError) as error:
@@ -109,14 +124,20 @@ def foreign_errors(endpoint: Endpoint) -> Generator[None]:
         raise BrokenStreamError(f"{endpoint} answered what cannot be read. Is it the runtime you meant?") from error
 
 
+def _cause(error: BaseException | None) -> OSError | None:
+    """Return what the operating system said."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _reason(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            # asyncio says "Connect call failed" for all of them; look-ups have numbers below zero, and say it well.
-            return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return "no connection"
+    if (cause := _cause(error)) is None:
+        return "no connection"
+    # asyncio says "Connect call failed" for all of them; look-ups have numbers below zero, and say it well.
+    return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause.strerror)
 
 
 def retry_after(headers: Headers) -> float | None:
@@ -132,15 +153,26 @@ def status_error(endpoint: Endpoint, status: int, headers: Headers) -> AttemptEr
     """Return what a status means on every runtime; adapters look at the body for what is theirs first."""
     if status in {401, 403}:
         return UnauthorizedError(f"{endpoint} refused the key ({status}). Correct the variable named in api_key_env.")
-    if status in {408, 425, 429}:
+    if status in {408, 409, 425, 429}:
         after = retry_after(headers)
         return OverloadedError(f"{endpoint} asks to wait ({status}).", retry_after_s=after)
-    if 400 <= status < 500 and status not in {404, 405}:
+    if status in ABOUT_THE_REQUEST:
         return RejectedError(f"{endpoint} refused the request ({status}). Change the arguments; others would too.")
     if status < 500:
         message = f"{endpoint} has no such route ({status}). Correct the endpoint's URL or kind in the policy."
         return ServerFailedError(message)
     return ServerFailedError(f"{endpoint} failed ({status}). Look at its log.", retry_after_s=retry_after(headers))
+
+
+def proxy_refusal(endpoint: Endpoint, status: int) -> AttemptError:
+    """Return what one `ABOUT_THE_REQUEST` means when the runtime did not write it: another candidate may well serve."""
+    if status == 413:
+        return ContextTooLongError(
+            f"A proxy before {endpoint} takes no request of this size (413). Shorten the prompt, or raise its limit."
+        )
+    return ServerFailedError(
+        f"{endpoint} has a proxy before it that refuses calls ({status}). Look at its log, and at this URL."
+    )
 
 
 async def read_body(response: Response, limit: int) -> bytes:

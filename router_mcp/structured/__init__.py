@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from router_mcp.structured.degeneration import Degeneration
     from router_mcp.structured.prepared import Prepared, Preparer
     from router_mcp.structured.repair import repair_messages
+    from router_mcp.structured.room import instruction_tokens, room_of
 
 __all__ = [
     "Compiled",
@@ -24,8 +25,10 @@ __all__ = [
     "Preparer",
     "check",
     "compile_for",
+    "instruction_tokens",
     "instructions",
     "repair_messages",
+    "room_of",
 ]
 
 _HOMES = {
@@ -34,6 +37,7 @@ _HOMES = {
     "degeneration": ("Degeneration",),
     "prepared": ("Prepared", "Preparer"),
     "repair": ("repair_messages",),
+    "room": ("instruction_tokens", "room_of"),
     "briefing": ("instructions",),
 }
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 from router_mcp.domain import Choices, Constraint, Grammar, JsonSchema, Regex, RuntimeKind
 from router_mcp.errors import UnsupportedConstraintError
 from router_mcp.structured import regex_emit, strict_json
-from router_mcp.structured.engines import LLAMA_CPP, OF_KIND, PLAIN, Engine
+from router_mcp.structured.engines import LLAMA_CPP, OF_KIND, PLAIN, PLAIN_LLAMA_CPP, Engine
 from router_mcp.structured.enum_pattern import tree_of
+from router_mcp.structured.fitted import Room, fitted
 from router_mcp.structured.grammar import CheckedGrammar
 from router_mcp.structured.local_compile import compiles, compiles_grammar
 from router_mcp.structured.loosen import loosened
@@ -24,6 +25,8 @@ from router_mcp.structured.spell import for_llama, for_llguidance
 
 _LARK: Final = "%llguidance {}\n"
 """What makes llama.cpp hand a grammar to llguidance."""
+_KEPT: Final = 32
+"""Forms of one constraint that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,26 @@ class Compiled:
         return text
 
 
-def compile_for(kind: RuntimeKind, prepared: Prepared, *, plain: bool = False) -> Compiled:
+def compile_for(kind: RuntimeKind, prepared: Prepared, *, plain: bool = False, room: Room | None = None) -> Compiled:
     """What a runtime of this kind is asked for.
 
     It accepts every answer that the constraint accepts, and often more: the answer is to be checked. `plain` asks
-    for a schema in the few keywords that every engine has, for a runtime that refused the usual form. Raises
-    `UnsupportedConstraintError` when the runtime could not enforce any part of it.
+    for a schema in the few keywords that every engine has, for a runtime that refused the usual form. `room` asks for
+    one whose answers come to an end within it, where that can be said; it accepts fewer answers then.
+    Raises `UnsupportedConstraintError` when the runtime could not enforce any part of it.
     """
-    known: Compiled | None = prepared.compiled.get((kind, plain))
+    known: Compiled | None = prepared.compiled.get((kind, plain, room))
     if known is None:
-        known = prepared.compiled[kind, plain] = _compiled(kind, prepared, plain=plain)
+        if len(prepared.compiled) >= _KEPT:
+            prepared.compiled.clear()
+        known = prepared.compiled[kind, plain, room] = _compiled(kind, prepared, plain, room)
     return known
 
 
-def _compiled(kind: RuntimeKind, prepared: Prepared, *, plain: bool) -> Compiled:
+def _compiled(kind: RuntimeKind, prepared: Prepared, plain: bool, room: Room | None) -> Compiled:
     match prepared.subject:
         case SchemaSubject(_, normal, _):
-            return Compiled(_schema(kind, normal, plain=plain))
+            return Compiled(_schema(kind, normal, plain, room))
         case Choices(options):
             return _choices(kind, prepared.constraint, options)
         case Pattern(node):
@@ -70,11 +76,12 @@ def _compiled(kind: RuntimeKind, prepared: Prepared, *, plain: bool) -> Compiled
             return _grammar(kind, prepared.constraint, prepared.subject)
 
 
-def _schema(kind: RuntimeKind, normal: Normal, *, plain: bool) -> Constraint:
+def _schema(kind: RuntimeKind, normal: Normal, plain: bool, room: Room | None) -> Constraint:
     engine = OF_KIND[kind]
     if engine is LLAMA_CPP:
-        return JsonSchema(for_llama(_possible(merged(loosened(normal, engine)))))
-    for schema in _forms(normal, engine, plain=plain):
+        close = _possible(merged(loosened(normal, PLAIN_LLAMA_CPP if plain else engine)))
+        return JsonSchema(for_llama((room and fitted(close, engine, room)) or close))
+    for schema in _forms(normal, engine, plain, room):
         if compiles(schema):
             return JsonSchema(schema) if kind == "vllm" else Grammar(f"{_LARK}start: %json {json.dumps(schema)}")
     raise UnsupportedConstraintError(
@@ -82,10 +89,13 @@ def _schema(kind: RuntimeKind, normal: Normal, *, plain: bool) -> Constraint:
     )
 
 
-def _forms(normal: Normal, engine: Engine, *, plain: bool) -> Iterator[dict[str, Any]]:
+def _forms(normal: Normal, engine: Engine, plain: bool, room: Room | None) -> Iterator[dict[str, Any]]:
     """From the closest to the plainest."""
     if not plain:
         close = _possible(loosened(normal, engine))
+        small = fitted(_possible(merged(close)), engine, room) if room else None
+        if small is not None:
+            yield for_llguidance(small, closed=True)
         if not engine.closed:
             yield for_llguidance(close)
         yield for_llguidance(_possible(merged(close)), closed=engine.closed)

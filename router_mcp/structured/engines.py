@@ -35,6 +35,8 @@ class Engine:
     """The syntax of its regular expressions: `regex_emit.portable` or `regex_emit.llama`."""
     closed: bool
     """Whether an object without `additionalProperties` gets its declared properties only."""
+    fitted: bool
+    """Whether its models need every answer bounded to their token limit, and not only a second try."""
 
 
 LLGUIDANCE: Final = Engine(
@@ -47,10 +49,11 @@ LLGUIDANCE: Final = Engine(
     widest_enum=10_000,
     patterns="portable",
     closed=False,
+    fitted=False,
 )  # fmt: skip
-EMBEDDED: Final = replace(LLGUIDANCE, name="llguidance in llama.cpp", closed=True)
-"""The same for the small models that run here, which fill an open object with rubbish until they are cut. Closed
-is also what llama.cpp's own converter makes of it."""
+EMBEDDED: Final = replace(LLGUIDANCE, name="llguidance in llama.cpp", closed=True, fitted=True)
+"""The same for the small models that run here, which fill an open object, a text or a list with rubbish until they
+are cut. Closed is also what llama.cpp's own converter makes of it."""
 
 LLAMA_CPP: Final = Engine(
     name="llama.cpp",
@@ -60,6 +63,7 @@ LLAMA_CPP: Final = Engine(
     widest_enum=32,
     patterns="llama",
     closed=True,
+    fitted=False,
 )
 PLAIN: Final = replace(
     LLGUIDANCE,
@@ -70,6 +74,8 @@ PLAIN: Final = replace(
     formats=frozenset(),
 )
 """What every engine there is has: the last form to try before giving up."""
+PLAIN_LLAMA_CPP: Final = replace(LLAMA_CPP, name="plain llama.cpp", keywords=PLAIN.keywords, formats=frozenset())
+"""The same within what llama.cpp's converter reads."""
 
 OF_KIND: Final[dict[RuntimeKind, Engine]] = {"vllm": LLGUIDANCE, "embedded": EMBEDDED, "ollama": LLAMA_CPP}
 """The engine behind each kind. vLLM's is as we deploy it: pinned to `guidance` (vLLM B5). xllamacpp has both

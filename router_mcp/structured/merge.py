@@ -28,20 +28,25 @@ class _Merger:
         self.normal = normal
         self.made = 0
 
-    def schema(self, schema: Schema, inside: tuple[str, ...]) -> Schema:
-        """`inside` are the definitions that are being put in; one that holds itself stays a reference."""
+    def schema(self, schema: Schema, inside: tuple[str, ...], *, alone: bool = True) -> Schema:
+        """`inside` are the definitions that are being put in; one that holds itself stays a reference.
+
+        `alone` when nothing is merged with it: then a reference may stay one.
+        """
         if isinstance(schema, bool):
             return schema
         self.made += 1
         own = self.inner({key: value for key, value in schema.items() if key not in {"allOf", "anyOf", "$ref"}}, inside)
         parts: list[Schema] = [own]
         if "$ref" in schema:
-            parts.append(self.reference(schema, alone=len(schema) == 1, inside=inside))
+            parts.append(self.reference(schema, alone=alone and len(schema) == 1, inside=inside))
         if "anyOf" in schema:
-            options = [made for option in schema["anyOf"] if (made := self.schema(option, inside)) is not False]
+            alone = alone and len(schema) == 1
+            made = [self.schema(option, inside, alone=alone) for option in schema["anyOf"]]
+            options = [option for option in made if option is not False]
             if not any(option is True or option == {} for option in options):
                 parts.append(options[0] if len(options) == 1 else {"anyOf": options} if options else False)
-        parts.extend(self.schema(part, inside) for part in schema.get("allOf", ()))
+        parts.extend(self.schema(part, inside, alone=False) for part in schema.get("allOf", ()))
         result: Schema = True
         for part in parts:
             result = intersection(result, part)

@@ -17,19 +17,15 @@ _EMPTY: Final = "(no answer)"
 def repair_messages(prepared: Prepared, answer: str, error: OutputInvalidError) -> tuple[Message, ...]:
     """The model's own answer, shortened, and a turn that says what was wrong with it.
 
-    What ran into a loop is not shown again: a model goes on with what it sees.
+    What had no end is not shown again: a model goes on with what it sees, and reading it costs the caller's time.
     """
     if error.reason == "degenerate":
         return (Message(role="user", content=f"Answer briefly and do not repeat yourself. {_form(prepared)}"),)
     if error.reason == "truncated":
-        asked = (
-            f"The answer was too long and was cut. Give a shorter one, complete from its beginning. {_form(prepared)}"
-        )
-    else:
-        wrong = "\n".join(f"- {violation}" for violation in error.violations)
-        asked = (
-            f"That answer is not valid:\n{wrong}\nGive the whole answer again with this put right. {_form(prepared)}"
-        )
+        asked = f"Give a short answer: a longer one was cut before its end. {_form(prepared)}"
+        return (Message(role="user", content=asked),)
+    wrong = "\n".join(f"- {violation}" for violation in error.violations)
+    asked = f"That answer is not valid:\n{wrong}\nGive the whole answer again with this put right. {_form(prepared)}"
     return Message(role="assistant", content=_excerpt(answer)), Message(role="user", content=asked)
 
 

@@ -159,10 +159,20 @@ class Listeners:
 
     def started(self, event: AttemptStarted) -> str | None:
         """Tell each; return the first trace that one has."""
-        traces = [listener.started(event) for listener in self.each]
-        return next((trace for trace in traces if trace), None)
+        trace = None
+        for listener in self.each:
+            trace = listener.started(event) or trace
+        return trace
 
     def tell(self, event: Event) -> None:
         """Tell each."""
         for listener in self.each:
             listener.tell(event)
+
+
+def all_of(*telemetry: Telemetry | None) -> Listeners:
+    """Return all that there are as one list; lists within lists would be gone through at every event."""
+    each: list[Telemetry] = []
+    for one in telemetry:
+        each += one.each if isinstance(one, Listeners) else () if one is None else (one,)
+    return Listeners(tuple(each))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -15,6 +15,15 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from router_mcp.telemetry.light import LightSpan
 
 _log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class SendsLight(Protocol):
+    """An exporter that takes spans as they are; others are given spans of the SDK's own."""
+
+    def send(self, spans: Sequence[LightSpan]) -> SpanExportResult:
+        """Export spans."""
+        ...
 
 
 class BoundedSpans:
@@ -66,7 +75,11 @@ class _Counting(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
-        result = self._exporter.export([span.readable() for span in cast("Sequence[LightSpan]", spans)])
+        light = cast("Sequence[LightSpan]", spans)
+        if isinstance(self._exporter, SendsLight):
+            result = self._exporter.send(light)
+        else:
+            result = self._exporter.export([span.readable() for span in light])
         failing = result is not SpanExportResult.SUCCESS
         if failing:
             self.failed += len(spans)

@@ -8,6 +8,7 @@ from typing import Any
 from router_mcp.telemetry.base import Answered, AttemptStarted, CallEnded, Cancelled, Event, Refused
 
 _log = logging.getLogger("router_mcp.calls")
+_ENDED = (Answered, Refused, Cancelled)
 
 
 class CallLog:
@@ -19,9 +20,9 @@ class CallLog:
 
     def tell(self, event: Event) -> None:
         """Write the line of a call that ended."""
-        if isinstance(event, Answered | Refused | Cancelled):
+        if isinstance(event, _ENDED) and _log.isEnabledFor(logging.INFO):
             fields = call_fields(event)
-            words = " ".join(f"{key}={value}" for key, value in fields.items() if key != "attempts")
+            words = " ".join([f"{key}={value}" for key, value in fields.items() if key != "attempts"])
             _log.info("call %s attempts=%s", words, _attempts(event), extra=fields)
 
 

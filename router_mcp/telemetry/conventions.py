@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ def common(started: AttemptStarted) -> Attributes:
     }
 
 
-def server(endpoint: Endpoint) -> Attributes:
+@lru_cache(512)
+def server(endpoint: Endpoint) -> Mapping[str, str | int]:
     """Return the address of an endpoint; an embedded runtime has none."""
     parts = urlsplit(endpoint.url)
     if not parts.hostname:

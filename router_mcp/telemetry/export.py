@@ -8,20 +8,20 @@ and leaving takes at most `LEAVE_S`. The SDK and its exporters are imported only
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from typing import TYPE_CHECKING
 
 from router_mcp.errors import ConfigError
 from router_mcp.telemetry.base import Telemetry
-from router_mcp.telemetry.instruments import ClientMetrics
+from router_mcp.telemetry.instruments import ClientMetrics, Histograms, SdkHistograms
 from router_mcp.telemetry.tracing import Spans
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -32,8 +32,17 @@ EXPORTERS = ("none", "otlp", "console")
 LEAVE_S = 1.5
 """The most that the last spans may hold up a server that leaves."""
 _PROTOCOL = "http/protobuf"
-_QUEUE = 2048
-"""OpenTelemetry's own default."""
+_EXPONENTIAL = "base2_exponential_bucket_histogram"
+_QUEUE, _INTERVAL_MS = 2048, 60_000
+"""OpenTelemetry's own defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """Client metrics that are sent until `shutdown`."""
+
+    histograms: Histograms
+    shutdown: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ class Exports:
     """What the environment asked for, running."""
 
     tracers: LightProvider
-    meters: MeterProvider | None
+    meters: Measuring | None
     spans: BoundedSpans
 
     def traces(self, *, content: bool) -> Telemetry:
@@ -50,7 +59,7 @@ class Exports:
 
     def measures(self) -> tuple[Telemetry, ...]:
         """Return the telemetry that makes the client metrics, if they are wanted."""
-        return (ClientMetrics(self.meters),) if self.meters else ()
+        return (ClientMetrics(self.meters.histograms),) if self.meters else ()
 
     def drops(self) -> Mapping[str, int]:
         """Return how many spans were lost, by reason."""
@@ -77,6 +86,7 @@ def make_exports(environ: Mapping[str, str], *, service: str, version: str) -> E
         return None
     if wanted == "otlp":
         _check_protocol(environ)
+    room, every_s = _queue_size(environ), _interval_s(environ)
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see the module's docstring
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see the module's docstring
 
@@ -85,12 +95,18 @@ def make_exports(environ: Mapping[str, str], *, service: str, version: str) -> E
 
     names = {"service.version": version} | ({} if environ.get("OTEL_SERVICE_NAME") else {"service.name": service})
     resource = Resource.create(names)
-    spans = BoundedSpans(_EXPORTERS[wanted](), _queue_size(environ))
+    spans = BoundedSpans(_EXPORTERS[wanted](), room)
     sdk = TracerProvider(resource=resource, shutdown_on_exit=False)
     # Its own words come once a batch; BoundedSpans says it once.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-    metered = wanted == "otlp" and environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none"
-    return Exports(tracers=LightProvider(sdk, spans), meters=_meters(resource) if metered else None, spans=spans)
+    metered = wanted == "otlp" and environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none" and not _disabled(environ)
+    meters = _measuring(resource, environ, every_s) if metered else None
+    gc.freeze()  # all this lives as long as the process: to look through it for garbage costs calls pauses
+    return Exports(tracers=LightProvider(sdk, spans), meters=meters, spans=spans)
+
+
+def _disabled(environ: Mapping[str, str]) -> bool:
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _check_protocol(environ: Mapping[str, str]) -> None:
@@ -109,11 +125,9 @@ def _queue_size(environ: Mapping[str, str]) -> int:
 
 
 def _otlp() -> SpanExporter:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - see the module's docstring
-        OTLPSpanExporter,
-    )
+    from router_mcp.telemetry.otlp import LightExporter  # noqa: PLC0415 - see the module's docstring
 
-    return OTLPSpanExporter()
+    return LightExporter()
 
 
 def _console() -> SpanExporter:
@@ -125,14 +139,33 @@ def _console() -> SpanExporter:
 _EXPORTERS: Mapping[str, Callable[[], SpanExporter]] = {"otlp": _otlp, "console": _console}
 
 
-def _meters(resource: Resource) -> MeterProvider:
+def _measuring(resource: Resource, environ: Mapping[str, str], every_s: float) -> Measuring:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - see the module's docstring
         OTLPMetricExporter,
     )
-    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module's docstring
-    from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - see the module's docstring
-        PeriodicExportingMetricReader,
-    )
 
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    exporter = OTLPMetricExporter()
+    if environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").lower() == _EXPONENTIAL:
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module's docstring
+        from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - see the module's docstring
+            PeriodicExportingMetricReader,
+        )
+
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource=resource, shutdown_on_exit=False)
+        return Measuring(SdkHistograms(provider), provider.shutdown)
+    from router_mcp.telemetry.light_metrics import LightHistograms, Sending  # noqa: PLC0415 - see the module's docstring
+
+    temporality = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
+    histograms = LightHistograms(resource, delta=temporality in {"delta", "lowmemory"})
+    return Measuring(histograms, Sending(histograms, exporter, every_s).shutdown)
+
+
+def _interval_s(environ: Mapping[str, str]) -> float:
+    asked = environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or str(_INTERVAL_MS)
+    try:
+        milliseconds = float(asked)
+    except ValueError:
+        milliseconds = 0.0
+    if not milliseconds > 0:
+        raise ConfigError(f"OTEL_METRIC_EXPORT_INTERVAL is {asked!r}. Set it to a number of milliseconds above 0.")
+    return min(milliseconds / 1000, TIMEOUT_MAX)

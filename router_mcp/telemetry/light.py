@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from router_mcp.telemetry.current import Current
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as SdkProvider
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from router_mcp.telemetry.bounded import BoundedSpans
 
-_SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
+_SAMPLED, _RANDOM = 1, 2
+_FLAGS = tuple(map(TraceFlags, range(4)))
+_UNSET = Status(StatusCode.UNSET)
 
 
 class LightSpan(trace.Span):
@@ -57,7 +60,7 @@ class LightSpan(trace.Span):
         self.attributes: dict[str, AnyValue] = {}
         self.events: list[tuple[str, Attributes, int]] = []
         self.links: Sequence[Link] = ()
-        self.status = Status(StatusCode.UNSET)
+        self.status = _UNSET
         self.start_time = 0
         self.end_time = 0
         self._ended = False
@@ -169,20 +172,24 @@ class LightTracer(trace.Tracer):
         above = trace.get_current_span(context).get_span_context()
         parent = above if above.is_valid else None
         trace_id = parent.trace_id if parent else sdk.id_generator.generate_trace_id()
-        verdict = sdk.sampler.should_sample(context, trace_id, name, kind, attributes, links)
-        flags = _SAMPLED if verdict.decision is Decision.RECORD_AND_SAMPLE else _NOT_SAMPLED
         span_id = sdk.id_generator.generate_span_id()
-        own = SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=verdict.trace_state)
-        if verdict.decision is Decision.DROP:
-            return NonRecordingSpan(own)
-        span = LightSpan(self, name, own, parent)
+        random = parent.trace_flags & _RANDOM if parent else self.provider.random
+        if sdk.sampler is DEFAULT_ON and (parent is None or parent.trace_flags.sampled):
+            # What it would say; by far the most spans come this way.
+            added, state, sampled = attributes, parent.trace_state if parent else None, _SAMPLED
+        else:
+            verdict = sdk.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+            added, state = verdict.attributes, verdict.trace_state
+            sampled = _SAMPLED if verdict.decision is Decision.RECORD_AND_SAMPLE else 0
+            if verdict.decision is Decision.DROP:
+                return NonRecordingSpan(SpanContext(trace_id, span_id, False, _FLAGS[random], state))
+        span = LightSpan(self, name, SpanContext(trace_id, span_id, False, _FLAGS[sampled | random], state), parent)
         span.kind = kind
-        span.attributes.update(verdict.attributes or {})
+        span.attributes.update(added or {})
         span.links = links or ()
         span.start_time = start_time or time.time_ns()
         return span
 
-    @contextmanager
     def start_as_current_span(  # type: ignore[override]  # noqa: PLR0913, PLR0917 - the API's own signature
         self,
         name: str,
@@ -194,16 +201,10 @@ class LightTracer(trace.Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
-    ) -> Generator[trace.Span]:
+    ) -> Current:
         """Begin a span and make it the current one."""
         span = self.start_span(name, context, kind, attributes, links, start_time)
-        with trace.use_span(
-            span,
-            end_on_exit=end_on_exit,
-            record_exception=record_exception,
-            set_status_on_exception=set_status_on_exception,
-        ):
-            yield span
+        return Current(span, end_on_exit, record_exception, set_status_on_exception)
 
 
 class LightProvider(trace.TracerProvider):
@@ -213,6 +214,8 @@ class LightProvider(trace.TracerProvider):
         self.sdk = sdk
         self.sink = sink
         self.limits = SpanLimits()
+        self.random = _RANDOM if getattr(sdk.id_generator, "is_trace_id_random", bool)() else 0
+        """What ids of traces that begin here say of themselves; generators of older SDKs say nothing."""
 
     def get_tracer(
         self,

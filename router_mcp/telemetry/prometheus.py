@@ -6,6 +6,7 @@ Labels are bounded: names of the policy and words of ours, never a prompt, a ten
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -48,8 +49,9 @@ class PrometheusMetrics:
         self._count_attempts()
         self._reloads = self._counter("config_reloads", "Reloads of the policy.", "outcome")
         for outcome in ("ok", "refused"):  # there from the start, for else the first would not count as an increase
-            self._reloads.labels(outcome)
-        self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop was.", _LAG)
+            self._reloads(outcome)
+        late = "How late the event loop was."
+        self._lag = Histogram("router_mcp_event_loop_lag_seconds", late, buckets=_LAG, registry=self.registry)
 
     def _count_calls(self) -> None:
         called = "Calls, by what came of them: ok, deadline, cancelled, or the error's code."
@@ -71,11 +73,12 @@ class PrometheusMetrics:
         again = "Invalid answers asked for again."
         self._repairs = self._counter("structured_repairs", again, "model", "reason")
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"router_mcp_{name}_total", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
+        """Return what gives the child of some labels; to have the library look it up takes longer than to count."""
+        return cache(Counter(f"router_mcp_{name}_total", text, labels, registry=self.registry).labels)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"router_mcp_{name}", text, labels, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+        return cache(Histogram(f"router_mcp_{name}", text, labels, buckets=buckets, registry=self.registry).labels)
 
     def watch(
         self, board: HealthBoard, book: AdmissionBook, fleet: Callable[[], Fleet], clock: Callable[[], float]
@@ -99,18 +102,18 @@ class PrometheusMetrics:
         """Count an event."""
         match event:
             case Queued():
-                self._waits.labels(event.runtime).observe(event.seconds)
+                self._waits(event.runtime).observe(event.seconds)
             case FirstToken():
                 started = event.started
-                self._first_token.labels(started.model, started.call.endpoint.runtime).observe(event.seconds)
+                self._first_token(started.model, started.call.endpoint.runtime).observe(event.seconds)
             case AttemptEnded():
                 self._attempt(event)
             case FellBack():
-                self._fallbacks.labels(event.task, event.model, event.to, event.reason).inc()
+                self._fallbacks(event.task, event.model, event.to, event.reason).inc()
             case Repaired():
-                self._repairs.labels(event.model, event.reason).inc()
+                self._repairs(event.model, event.reason).inc()
             case Reloaded():
-                self._reloads.labels(event.outcome).inc()
+                self._reloads(event.outcome).inc()
             case LoopLagged():
                 self._lag.observe(event.seconds)
             case Answered() | Refused() | Cancelled():
@@ -119,15 +122,15 @@ class PrometheusMetrics:
     def _attempt(self, event: AttemptEnded) -> None:
         completion, model = event.completion, event.started.model
         labels = (model, event.started.call.endpoint.runtime, event.outcome)
-        self._attempts.labels(*labels).inc()
-        self._attempt_duration.labels(*labels).observe(event.seconds)
+        self._attempts(*labels).inc()
+        self._attempt_duration(*labels).observe(event.seconds)
         if completion is not None:
-            self._tokens.labels("input", model).inc(completion.usage.input_tokens)
-            self._tokens.labels("output", model).inc(completion.usage.output_tokens)
+            self._tokens("input", model).inc(completion.usage.input_tokens)
+            self._tokens("output", model).inc(completion.usage.output_tokens)
 
     def _call(self, event: CallEnded) -> None:
         receipt = event.receipt
         served = event.result if isinstance(event, Answered) else None
         model, runtime = (served.model, served.runtime) if served else ("", "")
-        self._requests.labels(receipt.task, model, runtime, event.outcome).inc()
-        self._duration.labels(receipt.task, event.outcome).observe(receipt.seconds)
+        self._requests(receipt.task, model, runtime, event.outcome).inc()
+        self._duration(receipt.task, event.outcome).observe(receipt.seconds)

@@ -8,7 +8,8 @@ that one is given the call's own events: queued, fell back, repaired. Prompts an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -29,6 +30,7 @@ from router_mcp.telemetry.base import (
     Repaired,
 )
 from router_mcp.telemetry.conventions import Attributes, answered, asked, input_messages, output_messages
+from router_mcp.telemetry.traceparent import traceparent
 
 _SECOND = 1_000_000_000
 _W3C = TraceContextTextMapPropagator()
@@ -46,6 +48,16 @@ class Spans:
         self._content = content
         self._now_ns = now_ns
         self._open: dict[str, tuple[Span, int]] = {}
+        self._hearers: Mapping[type[Event], Callable[[Any], None]] = {
+            FirstToken: self._first_token,
+            AttemptEnded: self._end,
+            Queued: _queued,
+            FellBack: _fell_back,
+            Repaired: _repaired,
+            Answered: _describe,
+            Refused: _describe,
+            Cancelled: _describe,
+        }
 
     def started(self, event: AttemptStarted) -> str | None:
         """Open a span and return the `traceparent` that lets the runtime's own spans join it."""
@@ -60,30 +72,13 @@ class Spans:
         if self._content and span.is_recording():
             span.set_attribute("gen_ai.input.messages", input_messages(event.call.messages))
         self._open[event.call.request_id] = (span, begun)
-        carrier: dict[str, str] = {}
-        _W3C.inject(carrier, trace.set_span_in_context(span))
-        return carrier.get("traceparent")
+        return traceparent(span.get_span_context())
 
     def tell(self, event: Event) -> None:
         """Add what is known to the attempt's span, or to the call's."""
-        match event:
-            case FirstToken():
-                self._first_token(event)
-            case AttemptEnded():
-                self._end(event)
-            case Queued() if event.seconds >= WORTH_TELLING_S:
-                waited: Attributes = {"router_mcp.runtime": event.runtime, "router_mcp.queue.wait_s": event.seconds}
-                trace.get_current_span().add_event("router_mcp.queued", waited)
-            case FellBack():
-                moved = {"router_mcp.from": event.model, "router_mcp.to": event.to, "error.type": event.reason}
-                trace.get_current_span().add_event("router_mcp.fallback", moved)
-            case Repaired():
-                again = {"gen_ai.request.model": event.model, "router_mcp.repair.reason": event.reason}
-                trace.get_current_span().add_event("router_mcp.repair", again)
-            case Answered() | Refused() | Cancelled():
-                _describe(trace.get_current_span(), event)
-            case _:
-                pass
+        hear = self._hearers.get(type(event))
+        if hear is not None:
+            hear(event)
 
     def _first_token(self, event: FirstToken) -> None:
         opened = self._open.get(event.started.call.request_id)
@@ -105,21 +100,41 @@ class Spans:
         span.end()
 
 
-def _parent(traceparent: str | None) -> Context | None:
+def _parent(callers: str | None) -> Context | None:
     """Return where a span belongs: under the current one, which `None` means, else in the caller's trace."""
-    if trace.get_current_span().get_span_context().is_valid or not traceparent:
+    if not callers or trace.get_current_span().get_span_context().is_valid:
         return None
-    return _W3C.extract({"traceparent": traceparent})
+    return _W3C.extract({"traceparent": callers})
 
 
-def _describe(span: Span, event: CallEnded) -> None:
+def _queued(event: Queued) -> None:
+    if event.seconds >= WORTH_TELLING_S:
+        waited: Attributes = {"router_mcp.runtime": event.runtime, "router_mcp.queue.wait_s": event.seconds}
+        trace.get_current_span().add_event("router_mcp.queued", waited)
+
+
+def _fell_back(event: FellBack) -> None:
+    moved = {"router_mcp.from": event.model, "router_mcp.to": event.to, "error.type": event.reason}
+    trace.get_current_span().add_event("router_mcp.fallback", moved)
+
+
+def _repaired(event: Repaired) -> None:
+    again = {"gen_ai.request.model": event.model, "router_mcp.repair.reason": event.reason}
+    trace.get_current_span().add_event("router_mcp.repair", again)
+
+
+def _describe(event: CallEnded) -> None:
     """Say on the call's span what its receipt says."""
+    span = trace.get_current_span()
     if not span.is_recording():
         return
     receipt = event.receipt
-    span.set_attribute("router_mcp.request_id", receipt.request_id)
-    span.set_attribute("router_mcp.task", receipt.task)
-    span.set_attribute("router_mcp.outcome", event.outcome)
-    span.set_attribute("router_mcp.attempts", len(receipt.attempts))
+    said: Attributes = {
+        "router_mcp.request_id": receipt.request_id,
+        "router_mcp.task": receipt.task,
+        "router_mcp.outcome": event.outcome,
+        "router_mcp.attempts": len(receipt.attempts),
+    }
     if isinstance(event, Answered) and event.result.fallback_from:
-        span.set_attribute("router_mcp.fallback_from", event.result.fallback_from)
+        said["router_mcp.fallback_from"] = list(event.result.fallback_from)
+    span.set_attributes(said)

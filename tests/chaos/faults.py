@@ -33,10 +33,12 @@ class Fault(StrEnum):
     FROZEN = "frozen engine, health 200"
     HANG_MIDWAY = "hang mid-stream"
     DRIP = "slow drip"
+    CHATTER = "keep-alives, no token"
     CUT = "cut mid-stream"
     UNFINISHED = "end without terminator"
     EMPTY = "empty 200"
     GARBAGE = "garbage"
+    BAD_GZIP = "gzip that is none"
     NOISE = "not HTTP"
     TRUNCATED_JSON = "truncated JSON"
     LONG_LENGTH = "Content-Length too long"
@@ -44,8 +46,11 @@ class Fault(StrEnum):
     WRONG_TYPE = "wrong content type"
     TOO_MANY = "429"
     TOO_MANY_WAIT = "429, Retry-After 1"
+    CONFLICT = "409"
     FULL = "503, queue full"
+    PROXY_400 = "400 of a proxy"
     PROXY_503 = "503 of a proxy"
+    REDIRECT = "redirect"
     FAILED = "500"
     UNAUTHORIZED = "401"
     MISSING = "404, model missing"
@@ -53,7 +58,7 @@ class Fault(StrEnum):
 
 WHOLE = frozenset({Fault.RESET, Fault.HANG})
 """Faults that hit health checks too."""
-NOBODYS = frozenset({Fault.TOO_MANY, Fault.TOO_MANY_WAIT, Fault.FULL})
+NOBODYS = frozenset({Fault.TOO_MANY, Fault.TOO_MANY_WAIT, Fault.CONFLICT, Fault.FULL})
 """Faults that make nothing unhealthy."""
 
 Behaviour = Callable[[Wire, SocketStream], Awaitable[bool]]
@@ -105,6 +110,14 @@ async def _drips(wire: Wire, stream: SocketStream) -> bool:
     return True
 
 
+async def _chatters(wire: Wire, stream: SocketStream) -> bool:
+    """Keep the connection alive as proxies do, and say nothing."""
+    await stream.send(opening(wire))
+    while True:
+        await stream.send(chunk(b": keep-alive\n\n" if wire.chat_path.startswith("/v1") else b"\n"))
+        await anyio.sleep(0.1)
+
+
 def _refuses(name: str) -> Behaviour:
     return _says(lambda wire: reply(wire.refusals[name]), keeps=True)
 
@@ -150,10 +163,17 @@ BEHAVIOURS: dict[Fault, Behaviour] = {
     Fault.FROZEN: _says_and_hangs(lambda wire: opening(wire) if wire.chat_path.startswith("/v1") else b""),
     Fault.HANG_MIDWAY: _says_and_hangs(lambda wire: opening(wire) + chunk(_half(wire))),
     Fault.DRIP: _drips,
+    Fault.CHATTER: _chatters,
     Fault.CUT: _says(lambda wire: opening(wire) + chunk(_half(wire))),
     Fault.UNFINISHED: _chunked(_without_end),
     Fault.EMPTY: _says(lambda wire: head(200, dict(wire.stream.headers) | {"content-length": "0"}), keeps=True),
     Fault.GARBAGE: _chunked(lambda _: b"\x00\xff{]garbage\n\n" * 20),
+    Fault.BAD_GZIP: _says(
+        lambda wire: (
+            head(200, dict(wire.stream.headers) | {"content-encoding": "gzip", "content-length": "400"})
+            + b"\x1f\x8c" * 200
+        )
+    ),
     Fault.NOISE: _says(lambda _: b"SSH-2.0-OpenSSH_9.9\r\n\r\n"),
     Fault.TRUNCATED_JSON: _chunked(lambda wire: wire.stream.body[: wire.cut_at - 20] + b"\n\n"),
     Fault.LONG_LENGTH: _with_length(10_000),
@@ -164,8 +184,11 @@ BEHAVIOURS: dict[Fault, Behaviour] = {
     ),
     Fault.TOO_MANY: _status(429),
     Fault.TOO_MANY_WAIT: _status(429, **{"retry-after": "1"}),
+    Fault.CONFLICT: _status(409),
     Fault.FULL: _refuses("full"),
+    Fault.PROXY_400: _status(400),
     Fault.PROXY_503: _status(503),
+    Fault.REDIRECT: _status(307, location="/login"),
     Fault.FAILED: _refuses("failed"),
     Fault.UNAUTHORIZED: _refuses("unauthorized"),
     Fault.MISSING: _refuses("missing"),

@@ -16,12 +16,14 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.chaos.faults import Fault
+from tests.chaos.machine import Pauses
 from tests.chaos.runtime import Counts, FakeRuntime
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
 COMMANDS = "commands"
 """The name of the port for commands among those of the fakes."""
+PAUSED = "paused_s"
 
 
 class Fleet:
@@ -44,6 +46,10 @@ class Fleet:
     async def counts(self, name: str) -> Counts:
         return Counts(**(await self._ask({}))[name])
 
+    async def paused_s(self) -> float:
+        """Return for how long the machine kept the fakes from running, at most, since they were restored."""
+        return float((await self._ask({}))[PAUSED])
+
     async def _ask(self, command: dict[str, Any]) -> Any:
         with anyio.fail_after(PATIENCE_S):
             async with await anyio.connect_tcp("127.0.0.1", self._ports[COMMANDS]) as stream:
@@ -65,20 +71,24 @@ def running_fleet(**kinds: str) -> Generator[Fleet]:
 
 async def _main(kinds: dict[str, str]) -> None:
     runtimes = {name: FakeRuntime(kind) for name, kind in kinds.items()}
+    pauses = Pauses()
 
     async def obey(stream: SocketStream) -> None:
         async with stream:
             command = json.loads(await BufferedByteReceiveStream(stream).receive_until(b"\n", 1_000_000))
             if "fault" in command:
                 await runtimes[command["name"]].become(Fault(command["fault"]), command["pace_s"])
-            for runtime in runtimes.values() if "restore" in command else ():
-                await runtime.restore()
+            if "restore" in command:
+                for runtime in runtimes.values():
+                    await runtime.restore()
+                pauses.longest_s = 0.0
             states = {name: runtime.state() for name, runtime in runtimes.items()}
-            await stream.send(json.dumps(states).encode() + b"\n")
+            await stream.send(json.dumps(states | {PAUSED: pauses.longest_s}).encode() + b"\n")
 
     commands = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with commands, anyio.create_task_group() as tasks:
         tasks.start_soon(commands.serve, obey)
+        tasks.start_soon(pauses.watch)
         for runtime in runtimes.values():
             await runtime.start(tasks)
         ports = {name: runtime.port for name, runtime in runtimes.items()}

@@ -18,6 +18,7 @@ from router_mcp.telemetry.base import AttemptEnded, AttemptStarted, Event
 from router_mcp.wiring import Outside, open_router
 from tests.chaos.fleet import Fleet
 from tests.chaos.recorded import MODELS
+from tests.houses import Proven
 
 TIMEOUTS = {"interactive": 3.0, "connect": 0.5, "inter_token": 0.6}
 HEALTH = {
@@ -150,6 +151,7 @@ async def open_house(fleet: Fleet, policy: PolicyFile, *, probing: bool = True) 
         open_router(policy, ledger, Outside(environ=os.environ)) as router,
         anyio.create_task_group() as tasks,
     ):
+        router.proofs = Proven()
         if probing:
             tasks.start_soon(Prober(router, anyio.current_time).run)
         yield House(router, fleet, ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -55,8 +55,12 @@ async def drive(
     in_flight: int = 32,
     meanwhile: Callable[[], Awaitable[None]] | None = None,
     request: GenerateRequest = ASK,
+    spread: bool = False,
 ) -> Outcomes:
-    """Keep `in_flight` calls running until `calls` were made and `meanwhile` is over."""
+    """Keep `in_flight` calls running until `calls` were made and `meanwhile` is over.
+
+    All prompts begin alike, so that one replica has them all, unless they are to be spread.
+    """
     outcomes = Outcomes()
     busy, begun = meanwhile is not None, 0
 
@@ -64,7 +68,8 @@ async def drive(
         nonlocal begun
         while begun < calls or busy:
             begun += 1
-            await call(router, outcomes, request)
+            asked = replace(request, prompt=f"{begun}. {request.prompt}") if spread else request
+            await call(router, outcomes, asked)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(in_flight):

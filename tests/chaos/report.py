@@ -1,51 +1,44 @@
 """What callers notice of every fault, measured: the table of `make chaos`. Exit 1 when a promise is broken.
 
-Settings are short (`houses`), so that minutes pass in seconds; the second part is on those that ship.
+Settings are short (`houses`), so that minutes pass in seconds; the last two parts are on those that ship.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import anyio
-from mcp import Client
 
-from tests.chaos import served
+from router_mcp.domain import State
 from tests.chaos.faults import NOBODYS, Fault
 from tests.chaos.fleet import Fleet, running_fleet
 from tests.chaos.houses import HEALTH, TIMEOUTS, House, make_policy, open_house
-from tests.chaos.load import ASK, Outcomes, call, drive
+from tests.chaos.judge import Judge, Measured, ms
+from tests.chaos.load import drive
+from tests.chaos.promises import (
+    all_hung,
+    cancelled,
+    five_minutes,
+    frozen_while_idle,
+    hang_under_traffic,
+    rush,
+    steady_state,
+)
 
 CALLS, IN_FLIGHT = 1000, 32
 NOWHERE = "http://no-such-host.invalid:8000"
-SHIPPED_TIMEOUTS = {"interactive": 30.0, "connect": 2.0, "inter_token": 8.0}
-SHIPPED_HEALTH = {
-    "interval": 10.0,
-    "timeout": 2.0,
-    "demote_after": 300.0,
-    "retry_after": 5.0,
-    "canary": 45.0,
-}
 HEAD = (
     f"{'fault':<27}{'errors':>7}{'calls':>7}{'p50':>8}{'p99':>8}{'max':>8}{'wave':>6}{'later':>7}{'most':>6}"
     f"{'demoted':>9}{'reinstated':>12}"
 )
-
-
-@dataclass(slots=True)
-class Verdict:
-    """Prints, and remembers what was promised and not kept."""
-
-    broken: int = 0
-
-    def say(self, line: str, *, kept: bool = True) -> None:
-        self.broken += not kept
-        sys.stdout.write(f"{line}{'' if kept else '   ← BROKEN'}\n")
-        sys.stdout.flush()
+NOTE = f"""
+p50, p99, max: of calls. wave: failed attempts of those in flight when it struck. later: failed attempts after that;
+most: the most of them in one window of the breaker. demoted: after it struck. reinstated: after it was lifted.
+Here demote_after is {HEALTH["demote_after"]:g} s, retry_after {HEALTH["retry_after"]:g} s, the deadline \
+{TIMEOUTS["interactive"]:g} s.
+"""
 
 
 @dataclass(slots=True)
@@ -57,9 +50,9 @@ class Times:
     stuck: bool = False
 
 
-async def reached(house: House, state: str, within_s: float) -> float | None:
+async def reached(house: House, state: State, within_s: float) -> float | None:
     try:
-        return await house.becomes(state, within_s=within_s)  # type: ignore[arg-type] # one of the states
+        return await house.becomes(state, within_s=within_s)
     except TimeoutError:
         return None
 
@@ -80,9 +73,9 @@ async def strike(house: House, fleet: Fleet, name: str, fault: Fault, times: Tim
         times.reinstated, times.stuck = (seconds if ill else None), seconds is None
 
 
-async def row(verdict: Verdict, fleet: Fleet, kinds: tuple[str, str], fault: Fault) -> None:
+async def row(fleet: Fleet, kinds: tuple[str, str], fault: Fault) -> Measured:
+    """Return what callers noticed of one fault of the primary."""
     primary, fallback = kinds
-    await fleet.restore()
     url = NOWHERE if fault is Fault.DNS else fleet.url(primary)
     policy = make_policy(url, fleet.url(fallback), kinds=kinds, health={"canary": 5.0})
     times = Times()
@@ -93,139 +86,36 @@ async def row(verdict: Verdict, fleet: Fleet, kinds: tuple[str, str], fault: Fau
 
         outcomes = await drive(house.router, CALLS, in_flight=IN_FLIGHT, meanwhile=meanwhile)
         wave, *later = house.ledger.waves(house.endpoint(), HEALTH["retry_after"])
-    kept = not outcomes.errors and wave <= IN_FLIGHT and max(later, default=0) <= 1
-    kept &= not times.stuck
-    verdict.say(
+    most = max(later, default=0)
+    return Measured(
         f"{fault.value:<27}{len(outcomes.errors):>7}{outcomes.calls:>7}"
-        f"{_ms(outcomes.quantile(0.5)):>8}{_ms(outcomes.quantile(0.99)):>8}{_ms(outcomes.quantile(1)):>8}"
-        f"{wave:>6}{len(later):>7}{max(later, default=0):>6}{_s(times.demoted):>9}{_s(times.reinstated):>12}",
-        kept=kept,
+        f"{ms(outcomes.quantile(0.5)):>8}{ms(outcomes.quantile(0.99)):>8}{ms(outcomes.quantile(1)):>8}"
+        f"{wave:>6}{len(later):>7}{most:>6}{_s(times.demoted):>9}{_s(times.reinstated):>12}",
+        not outcomes.errors and wave <= IN_FLIGHT and most <= 1 and not times.stuck,
     )
 
 
-async def steady_state(verdict: Verdict, fleet: Fleet) -> None:
-    """Compare one call after another, on runtimes of one kind, with a primary that is well and one that is dead."""
-    medians = []
-    for dead in (False, True):
-        await fleet.restore()
-        policy = make_policy(fleet.url("ollama2"), fleet.url("ollama"), kinds=("ollama", "ollama"))
-        async with open_house(fleet, policy) as house:
-            await house.is_probed()
-            if dead:
-                await fleet.set("ollama2", Fault.REFUSE)
-                await house.becomes("unhealthy")
-            medians.append((await drive(house.router, 200, in_flight=1)).quantile(0.5))
-    well, ill = medians
-    verdict.say(
-        f"steady state: a call takes {_ms(well)} with a primary that is well and {_ms(ill)} with a dead one, "
-        f"{(ill - well) * 1000:+.1f} ms (promised: at most +5)",
-        kept=ill - well <= 0.005,
-    )
-
-
-async def all_hung(verdict: Verdict, fleet: Fleet) -> None:
-    for fault in (Fault.HANG, Fault.FROZEN, Fault.HANG_MIDWAY, Fault.HALF_OPEN, Fault.DRIP):
-        await fleet.restore()
-        for name in ("vllm", "ollama"):
-            await fleet.set(name, fault)
-        async with open_house(fleet, make_policy(fleet.url("vllm"), fleet.url("ollama"))) as house:
-            outcomes = await drive(house.router, 64, in_flight=IN_FLIGHT)
-        late = (outcomes.quantile(1) - TIMEOUTS["interactive"]) * 1000
-        verdict.say(
-            f"all runtimes: {fault.value}: the last of {outcomes.calls} calls ended {late:+.0f} ms after its deadline "
-            "(promised: at most +100)",
-            kept=late <= 100,
-        )
-
-
-async def rush(verdict: Verdict, fleet: Fleet) -> None:
-    await fleet.restore()
-    limits = {"max_concurrency": 8, "max_queue": 256}
-    policy = make_policy(fleet.url("vllm"), fleet.url("ollama"), limits=limits, timeouts={"interactive": 30.0})
-    async with open_house(fleet, policy) as house:
-        outcomes = await drive(house.router, 1000, in_flight=1000)
-    ends = Counter(error.code for error in outcomes.errors)
-    verdict.say(
-        f"1,000 clients at once, max_concurrency 8: {len(outcomes.served)} answered, {dict(ends)}, "
-        f"the last after {outcomes.quantile(1):.1f} s",
-        kept=outcomes.calls == 1000 and set(ends) <= {"busy"},
-    )
-
-
-async def cancelled(verdict: Verdict, fleet: Fleet) -> None:
-    await fleet.restore()
-    policy = make_policy(fleet.url("vllm"), fleet.url("ollama"), timeouts={"interactive": 60.0, "inter_token": 50.0})
-    with tempfile.TemporaryDirectory() as folder:
-        path = served.written(policy, Path(folder))
-        async with served.stdio(path) as client:
-            await _cancel(verdict, fleet, client, "stdio")
-        async with served.http(path) as (_, url), Client(url) as client:
-            await _cancel(verdict, fleet, client, "HTTP 2026-07-28")
-
-
-async def _cancel(verdict: Verdict, fleet: Fleet, client: Client, how: str) -> None:
-    seconds = []
-    for fault in [Fault.FROZEN, Fault.HANG_MIDWAY] * 5:
-        await fleet.set("vllm", fault)
-        seconds.append(await served.seconds_to_close(client, fleet, "vllm"))
-    verdict.say(
-        f"a call cancelled over {how}: the runtime saw it after {_ms(max(seconds))} at most, in {len(seconds)} tries "
-        "(promised: 200 ms)",
-        kept=max(seconds) <= 0.2,
-    )
-
-
-async def hang_under_traffic(verdict: Verdict, fleet: Fleet) -> None:
-    await fleet.restore()
-    policy = make_policy(fleet.url("vllm"), fleet.url("ollama"), timeouts=SHIPPED_TIMEOUTS, health=SHIPPED_HEALTH)
-    async with open_house(fleet, policy) as house:
-        await house.is_probed()
-        await fleet.set("vllm", Fault.FROZEN)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(8):
-                tasks.start_soon(call, house.router, Outcomes())
-            found = await house.becomes("unhealthy", within_s=60)
-            tasks.cancel_scope.cancel()
-    verdict.say(f"a hang under traffic: found after {found:.1f} s (promised: 10)", kept=found <= 10)
-
-
-async def frozen_while_idle(verdict: Verdict, fleet: Fleet) -> None:
-    await fleet.restore()
-    policy = make_policy(fleet.url("vllm"), fleet.url("ollama"), timeouts=SHIPPED_TIMEOUTS, health=SHIPPED_HEALTH)
-    async with open_house(fleet, policy) as house:
-        await house.is_probed()
-        await house.router.generate(ASK)
-        await fleet.set("vllm", Fault.FROZEN)
-        found = await house.becomes("unhealthy", within_s=120)
-    verdict.say(f"an engine frozen just after a call, idle: found after {found:.1f} s (promised: 60)", kept=found <= 60)
-
-
-async def table(verdict: Verdict, fleet: Fleet) -> None:
+async def table(judge: Judge) -> None:
+    """Let every fault strike a vLLM before an Ollama, and an Ollama before a vLLM."""
     for kinds in (("vllm", "ollama"), ("ollama", "vllm")):
-        verdict.say(f"\nprimary {kinds[0]}, fallback {kinds[1]}; {IN_FLIGHT} calls in flight\n{HEAD}")
+        judge.say(f"\nprimary {kinds[0]}, fallback {kinds[1]}; {IN_FLIGHT} calls in flight\n{HEAD}")
         for fault in Fault:
             if fault is not Fault.OK:
-                await row(verdict, fleet, kinds, fault)
-    verdict.say(
-        "\np50, p99, max: of calls. wave: failed attempts of those in flight when it struck. later: failed attempts "
-        "after that;\nmost: the most of them in one window of the breaker. demoted: after it struck. reinstated: "
-        f"after it was lifted.\nHere demote_after is {HEALTH['demote_after']:g} s, retry_after "
-        f"{HEALTH['retry_after']:g} s, the deadline {TIMEOUTS['interactive']:g} s.\n"
-    )
+                await judge.judge(partial(row, judge.fleet, kinds, fault))
+    judge.say(NOTE)
+
+
+PARTS = (table, steady_state, five_minutes, all_hung, rush, cancelled, hang_under_traffic, frozen_while_idle)
 
 
 async def main(fleet: Fleet, chosen: frozenset[str]) -> int:
     """Run every part, or those that are named."""
-    verdict = Verdict()
-    for part in (table, steady_state, all_hung, rush, cancelled, hang_under_traffic, frozen_while_idle):
+    judge = Judge(fleet)
+    for part in PARTS:
         if not chosen or part.__name__ in chosen:
-            await part(verdict, fleet)
-    verdict.say(f"\n{verdict.broken} promises broken" if verdict.broken else "\nevery promise was kept")
-    return 1 if verdict.broken else 0
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
+            await part(judge)
+    judge.say(f"\n{judge.broken} promises broken" if judge.broken else "\nevery promise was kept")
+    return 1 if judge.broken else 0
 
 
 def _s(seconds: float | None) -> str:

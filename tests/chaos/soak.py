@@ -21,6 +21,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.fleet import Fleet, running_fleet
 from tests.chaos.houses import House, make_policy, open_house
 from tests.chaos.load import Outcomes, call
+from tests.chaos.machine import Pauses
 
 NAMES = ("vllm", "vllm2", "ollama")
 IN_FLIGHT = 12
@@ -94,11 +95,11 @@ async def soak(
         timeouts={"interactive": deadline_s, "connect": deadline_s / 4, "inter_token": deadline_s / 4},
         health={"canary": 2.0},
     )
-    over = anyio.Event()
+    over, pauses = anyio.Event(), Pauses()
     async with open_house(fleet, policy) as house, anyio.create_task_group() as tasks:
         for _ in range(IN_FLIGHT):
             tasks.start_soon(_client, house, soaked, rng, over)
-        tasks.start_soon(_watch_the_machine, soaked)
+        tasks.start_soon(pauses.watch)
         end = anyio.current_time() + seconds
         while anyio.current_time() < end:
             await _round(fleet, soaked, rng, min(round_s, end - anyio.current_time()), deadline_s)
@@ -109,6 +110,7 @@ async def soak(
         over.set()
         await anyio.sleep(deadline_s)  # calls that run come to their end
         soaked.in_flight = sum(house.router.book.in_flight().values())
+        soaked.lag_s = max(pauses.longest_s, await fleet.paused_s())
         tasks.cancel_scope.cancel()
     return soaked
 
@@ -130,13 +132,6 @@ def _tried(error: RouterError) -> str:
     """Return what became of a call that ended in an error."""
     attempts = error.receipt.attempts if error.receipt else ()
     return ", ".join(f"{each.endpoint} {each.outcome} {each.seconds:.2f} s" for each in attempts)
-
-
-async def _watch_the_machine(soaked: Soaked) -> None:
-    while True:
-        begun = anyio.current_time()
-        await anyio.sleep(0.05)
-        soaked.lag_s = max(soaked.lag_s, anyio.current_time() - begun - 0.05)
 
 
 async def _round(fleet: Fleet, soaked: Soaked, rng: random.Random, seconds: float, deadline_s: float) -> None:

@@ -68,3 +68,22 @@ async def test_nobody_notices_that_vllm_is_down(fleet: Fleet, fault: Fault) -> N
 async def test_nobody_notices_that_ollama_is_down(fleet: Fleet, fault: Fault) -> None:
     house, outcomes = await struck(fleet, "ollama", "vllm", fault)
     check(house, outcomes, fault)
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.FROZEN, Fault.CUT, Fault.FULL])
+async def test_a_replica_that_is_down_costs_a_try_on_another_and_no_other_model(fleet: Fleet, fault: Fault) -> None:
+    policy = make_policy((fleet.url("vllm"), fleet.url("vllm2")), fleet.url("ollama"))
+
+    async def strike() -> None:
+        await anyio.sleep(0.2)
+        await fleet.set("vllm", fault)
+        await anyio.sleep(0.6)
+
+    async with open_house(fleet, policy) as house:
+        await house.is_probed()
+        outcomes = await drive(house.router, CALLS, meanwhile=strike, spread=True)
+        failed = [tried for each in house.router.fleet.endpoints() for tried in house.ledger.failed_on(each)]
+    assert outcomes.errors == []
+    assert outcomes.models() == {"mixtral-8x7b-instruct"}
+    assert {each.endpoint.url for each in failed} == {fleet.url("vllm")}
+    assert (await fleet.counts("ollama")).attempts == 0

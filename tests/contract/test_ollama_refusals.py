@@ -233,8 +233,13 @@ async def test_an_unknown_complaint_about_a_grammar_is_an_unsupported_constraint
     ("status", "body", "kind"),
     [
         (400, '{"error":"json: cannot unmarshal string"}', RejectedError),
-        (400, "", RejectedError),
-        (413, "<html>too large</html>", RejectedError),
+        (400, "", ServerFailedError),
+        (400, "<html>The plain HTTP request was sent to HTTPS port</html>", ServerFailedError),
+        (409, '{"error":"being loaded"}', OverloadedError),
+        (413, "<html>too large</html>", ContextTooLongError),
+        (413, '{"error":"too large"}', RejectedError),
+        (418, '{"error":"I am a teapot"}', ServerFailedError),
+        (422, "[]", ServerFailedError),
         (429, '{"error":"slow down"}', OverloadedError),
         (500, '{"error":{"message":"x"}}', ServerFailedError),
         (500, '{"error":{"message":null,"type":7}}', ServerFailedError),
@@ -249,5 +254,8 @@ async def test_an_unknown_complaint_about_a_grammar_is_an_unsupported_constraint
     ],
 )
 async def test_every_other_refusal_is_what_its_status_says(status: int, body: str, kind: type[AttemptError]) -> None:
-    """Ollama, section 5: `fake_429`, `fake_500_*` and `fake_502_html` among them."""
+    """Ollama, section 5: `fake_429`, `fake_500_*` and `fake_502_html` among them.
+
+    A 400 that is not Ollama's is a proxy's: it says nothing of the request, which the fallback may well serve.
+    """
     assert type(await refused(status, body)) is kind

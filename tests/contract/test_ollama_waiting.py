@@ -55,7 +55,7 @@ async def test_a_cold_load_gets_its_full_time() -> None:
     assert recording(OLLAMA, "091_client_timeout_during_load")["extra"]["ps_3s_later"] == {"models": []}
     slow = Slow(before=600)
     assert (await a_runtime(slow).generate(a_call(ENDPOINT), Heard())).text == "Paris"
-    assert slow.timeouts == {"connect": 2.0, "read": None, "write": None, "pool": None}
+    assert slow.timeouts == {"connect": 2.0, "read": None, "write": None, "pool": 2.0}, "all limits are on connecting"
 
 
 async def test_a_call_that_waits_its_turn_is_not_a_dead_one() -> None:

@@ -121,6 +121,26 @@ async def test_a_dead_engine_is_no_fault_of_the_constraint() -> None:
     assert type(await refused("keepalive_on_engine_death_chat", constraint=SCHEMA)) is ServerFailedError
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, None, ServerFailedError),
+        (413, None, ContextTooLongError),
+        (422, [], ServerFailedError),
+        (413, {"error": "too large"}, RejectedError),
+        (409, None, OverloadedError),
+        (418, None, ServerFailedError),
+    ],
+)
+async def test_a_refusal_that_vllm_did_not_write_sends_the_call_on(
+    status: int, body: object, kind: type[AttemptError]
+) -> None:
+    """A proxy that was told http for https, or that has a limit of its own, says nothing of the request's worth."""
+    error = refusal(ask(), status, httpx.Headers(), body)
+    assert type(error) is kind
+    assert error.try_next == (kind is not RejectedError)
+
+
 async def test_a_server_that_drains_is_left_for_another() -> None:
     """vLLM B1 #4: new calls get a 500, while `/health` stays 200 and old calls are finished."""
     first = recording(VLLM, "lifecycle_sigterm_drain30")["response"]["probes"][0]

@@ -36,6 +36,15 @@ def test_json_lines_hold_what_was_said_and_what_was_added() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
+@pytest.mark.parametrize("said", ["naïve\u2028café", "torn \ud800", "plain"])
+def test_json_lines_are_ascii_whatever_was_said(said: str) -> None:
+    stream = io.StringIO()
+    configure_logging("json", stream=stream)
+    logging.getLogger("x").info(said)
+    assert stream.getvalue().isascii()
+    assert json.loads(stream.getvalue())["message"] == said
+
+
 def test_a_traceback_is_part_of_its_json_line() -> None:
     stream = io.StringIO()
     configure_logging("json", stream=stream)

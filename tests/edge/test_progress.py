@@ -8,15 +8,20 @@ from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import anyio
+import httpx
 import pytest
 from mcp import Client
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.types import CallToolResult
 
 from router_mcp.edge.arguments import strict_tool
+from router_mcp.edge.bind import check_bind
+from router_mcp.edge.http import HttpApp
+from router_mcp.edge.lowlevel import may_hear_progress
 from router_mcp.edge.progress import heartbeats
 from router_mcp.errors import BusyError
 from tests.edge.demo import Said, Work, said
+from tests.edge_process.process import MODERN
 
 pytestmark = pytest.mark.anyio
 
@@ -195,6 +200,28 @@ async def test_cancelling_the_call_cancels_the_work() -> None:
     with anyio.move_on_after(10):
         await call()
     assert seen == ["cancelled"]
+
+
+@pytest.mark.parametrize("token", [None, "mine", 0])
+async def test_over_http_nothing_beats_for_a_caller_who_did_not_ask_for_progress(token: str | int | None) -> None:
+    async def look(ctx: Context[Any]) -> Annotated[CallToolResult, Said]:
+        """Look."""
+        return said(str(may_hear_progress(ctx)))
+
+    app = HttpApp(MCPServer("demo", tools=[strict_tool(look)]), check_bind("127.0.0.1", {}))
+    meta = MODERN if token is None else {**MODERN, "progressToken": token}
+    params = {"name": "look", "arguments": {}, "_meta": meta}
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": str(MODERN["io.modelcontextprotocol/protocolVersion"]),
+        "mcp-method": "tools/call",
+        "mcp-name": "look",
+    }
+    transport = httpx.ASGITransport(app=app)
+    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        answer = await client.post("/mcp", json=body, headers=headers)
+    assert f'"text":"{token is not None}"' in answer.text
 
 
 async def test_several_errors_at_once_stay_a_group() -> None:

@@ -37,6 +37,10 @@ def test_every_router_chooses_alike_in_whatever_order_it_knows_the_replicas(
     assert sorted(preferred(key), key=str) == sorted(REPLICAS, key=str)
 
 
+def test_without_replicas_there_is_nowhere_to_go() -> None:
+    assert preferred(KEYS[0], ()) == []
+
+
 def test_prompts_are_spread_over_the_replicas() -> None:
     shares = Counter(next(RING.walk(key)) for key in KEYS)
     assert len(shares) == len(REPLICAS)
@@ -102,8 +106,14 @@ def test_nobody_clearly_busier_than_the_average_stands_before_one_that_is_not(ke
 def test_prompts_that_begin_alike_have_one_key() -> None:
     head = "x" * PREFIX_CHARS
     assert prefix_key("t", None, head + "one") == prefix_key("t", None, head + "another")
-    assert prefix_key("t", head, "one") == prefix_key("t", head, "another")
+    assert prefix_key("t", head + "one", head) == prefix_key("t", head + "another", head)
     assert prefix_key("t", None, head[1:] + "one") != prefix_key("t", None, head[1:] + "another")
+
+
+def test_conversations_that_share_only_their_instructions_are_spread() -> None:
+    """They would all meet on one replica, while every replica soon has read the instructions."""
+    system = "x" * 2 * PREFIX_CHARS
+    assert len({prefix_key("t", system, f"I am conversation {n}.") for n in range(8)}) == 8
 
 
 def test_a_conversation_keeps_its_key_from_turn_to_turn() -> None:

@@ -6,17 +6,39 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
-from opentelemetry.trace import Link, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    DEFAULT_OFF,
+    DEFAULT_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 
 from router_mcp.errors import ConfigError
 from router_mcp.telemetry.bounded import BoundedSpans
+from router_mcp.telemetry.current import Current
 from router_mcp.telemetry.export import make_exports
-from router_mcp.telemetry.light import LightProvider
+from router_mcp.telemetry.light import LightProvider, LightSpan
 
 
 @pytest.mark.parametrize("wanted", ["jaeger", "OTLP", "none,otlp"])
@@ -204,3 +226,44 @@ def test_a_disabled_sdk_makes_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     tracer = tracing(BoundedSpans(Collector(), room=10)).get_tracer("test")
     assert not tracer.start_span("x").is_recording()
+
+
+@pytest.mark.parametrize(
+    "sampler", [DEFAULT_ON, DEFAULT_OFF, ALWAYS_ON, ALWAYS_OFF, ParentBased(TraceIdRatioBased(0.0))]
+)
+@pytest.mark.parametrize("flags", [None, TraceFlags(0), TraceFlags(1)])
+def test_the_samplers_verdict_is_the_sdks(sampler: Sampler, flags: TraceFlags | None) -> None:
+    stated = TraceState([("vendor", "x")])
+    caller = SpanContext(1, 2, is_remote=True, trace_flags=flags, trace_state=stated) if flags is not None else None
+    context = set_span_in_context(NonRecordingSpan(caller)) if caller else None
+    queue = BoundedSpans(Collector(), room=10)
+    ours = tracing(queue, sampler).get_tracer("test").start_span("x", context)
+    theirs = TracerProvider(sampler=sampler, shutdown_on_exit=False).get_tracer("test").start_span("x", context)
+    assert ours.is_recording() is theirs.is_recording()
+    found, expected = ours.get_span_context(), theirs.get_span_context()
+    assert found.trace_flags == expected.trace_flags
+    assert found.trace_state == expected.trace_state
+    assert (found.trace_id == 1) is (caller is not None)
+    queue.shutdown()
+
+
+def test_a_block_may_leave_its_span_open_and_its_error_unsaid() -> None:
+    queue = BoundedSpans(Collector(), room=10)
+    tracer = tracing(queue).get_tracer("test")
+    quiet = partial(tracer.start_as_current_span, record_exception=False, set_status_on_exception=False)
+    with suppress(RuntimeError), quiet("x", end_on_exit=False) as span:
+        assert get_current_span() is span
+        raise RuntimeError("boom")
+    assert get_current_span() is not span
+    assert span.is_recording()
+    assert isinstance(span, LightSpan)
+    assert (span.events, span.status.status_code) == ([], StatusCode.UNSET)
+    span.end()
+    with pytest.raises(RuntimeError, match="late"), use(span):
+        raise RuntimeError("late")
+    assert span.events == []
+    queue.shutdown()
+
+
+def use(span: Span) -> Current:
+    return Current(span, ends=True, records=True, states=True)

@@ -35,7 +35,7 @@ from router_mcp.policy import (
     task_of,
     temperature_of,
 )
-from router_mcp.ranks import DOUBTFUL, SHORT_WAIT_S, grouped, rank_of
+from router_mcp.ranks import DOUBTFUL, SHORT_WAIT_S, Ranks, grouped, rank_of
 from tests.policies import changed, load
 
 POLICY = load(
@@ -81,7 +81,7 @@ def plan(
     def steps(model: str, role: str, canary: bool) -> tuple[Step, ...]:
         replicas = endpoints_of(policy, policy.models[model].runtime)
         stands = {endpoint: (standing or {}).get(endpoint, WELL) for endpoint in replicas}
-        ranks = {endpoint.url: rank for endpoint, each in stands.items() if (rank := rank_of(each))}
+        ranks = Ranks({endpoint.url: rank_of(each) for endpoint, each in stands.items()})
         groups = grouped(replicas, ranks, stands.__getitem__)
         return steps_of(model, role, groups, canary=canary)
 

@@ -116,6 +116,17 @@ async def test_a_frozen_engine_is_found_by_counters_that_stand_still() -> None:
         assert house.state("gpu") == "unhealthy"
 
 
+@pytest.mark.parametrize(("chars", "state"), [(1000, "unhealthy"), (100_000, "healthy")])
+async def test_an_engine_that_reads_a_long_prompt_is_not_frozen(chars: int, state: str) -> None:
+    """vLLM counts a prompt when it has read all of it, and generates for nobody else meanwhile."""
+    gpu = ScriptedRuntime(says("read", after_s=17), health=Probe(running=1, tokens_total=500.0))
+    async with open_house(gpu=gpu) as house, watched(house), anyio.create_task_group() as tasks:
+        await anyio.sleep(0.5)
+        tasks.start_soon(house.router.generate, GenerateRequest(prompt="a" * chars, task="report"))
+        await anyio.sleep(16)
+        assert house.state("gpu") == state
+
+
 async def test_counters_that_stand_still_with_nothing_running_are_idleness() -> None:
     async with open_house(gpu=ScriptedRuntime(health=Probe(running=0, tokens_total=500.0))) as house, watched(house):
         await anyio.sleep(100)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from router_mcp.domain import Endpoint, Probe
-from router_mcp.pulse import READ_CHARS_PER_S, REMEMBERED_S, Listening, Pulse
+from router_mcp.pulse import PREFILLED_CHARS_PER_S, READ_CHARS_PER_S, REMEMBERED_S, Listening, Pulse
 
 A = Endpoint(runtime="gpu", url="http://a")
 B = Endpoint(runtime="gpu", url="http://b")
@@ -67,6 +67,16 @@ def test_a_long_prompt_is_given_the_time_to_be_read(scene: Scene) -> None:
     assert scene.silent() == 0
     scene.passes(0.2)
     assert scene.silent() > 0
+
+
+def test_while_a_prompt_is_read_counters_may_stand_still(scene: Scene) -> None:
+    assert scene.pulse.reading_s(A) == 0
+    short, long = scene.begin(chars=100), scene.begin(chars=5 * PREFILLED_CHARS_PER_S)
+    assert scene.pulse.reading_s(A) == 5
+    scene.hear(long)
+    assert scene.pulse.reading_s(A) < 0.1, "it has been read"
+    scene.hear(short)
+    assert scene.pulse.reading_s(A) == 0
 
 
 def test_another_call_that_hears_something_means_that_it_is_only_slow(scene: Scene) -> None:

@@ -24,7 +24,7 @@ from router_mcp.errors import (
 from router_mcp.health import UNSEEN
 from router_mcp.policy import Step, steps_of
 from router_mcp.ranking import Ranking
-from router_mcp.ranks import changes_at, grouped, rank_of
+from router_mcp.ranks import Ranks, changes_at, grouped, rank_of
 from router_mcp.replicas import Replicas
 
 RULES = HealthRules(demote_after=300, reinstate_after=3)
@@ -45,7 +45,7 @@ Event = Callable[[HealthBoard, float], None]
 def fresh(board: HealthBoard, model: str, now: float) -> tuple[Step, ...]:
     """Look at every replica."""
     standing = {each: board.standing(each, model, now) for each in REPLICAS}
-    ranks = {each.url: rank for each in REPLICAS if (rank := rank_of(standing[each]))}
+    ranks = Ranks({each.url: rank_of(standing[each]) for each in REPLICAS})
     return steps_of(model, "primary", grouped(REPLICAS, ranks, standing.__getitem__))
 
 
@@ -117,6 +117,15 @@ def test_what_happens_on_one_runtime_is_no_reason_to_look_at_another() -> None:
     ranking = Ranking(board)
     before = kept(ranking, "big", 1000.0)
     board.failed(Endpoint(runtime="laptop", url="http://laptop"), "big", UnreachableError("it is gone."), 1000.0)
+    assert kept(ranking, "big", 1000.0) is before
+
+
+def test_a_replica_that_a_reload_took_away_does_not_come_back_with_its_last_calls() -> None:
+    """Calls that began before the reload end on it, and say how."""
+    board = HealthBoard(RULES)
+    ranking = Ranking(board)
+    before = kept(ranking, "big", 1000.0)
+    board.failed(Endpoint(runtime="gpu", url="http://gone"), "big", StalledError("it fell silent."), 1000.0)
     assert kept(ranking, "big", 1000.0) is before
 
 

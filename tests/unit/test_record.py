@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from router_mcp.domain import Attempt, Capabilities, Choices, Completion, GenerateRequest, Usage
+from router_mcp.domain import Attempt, Capabilities, Choices, Completion, GenerateRequest, Message, Usage
 from router_mcp.errors import BrokenStreamError, QueueFullError, StoodBackError, UnreachableError
-from router_mcp.record import refused_receipt
+from router_mcp.record import CUT_OFF, refused_receipt
 from tests.policies import changed, load
 from tests.records import GPUS, NOW, POLICY, big, failed, make_record, small
 
@@ -138,8 +140,39 @@ def test_an_answer_holds_what_was_said_by_whom_and_how() -> None:
     assert result.receipt == record.receipt(NOW + 3)
 
 
-def test_an_answer_that_the_deadline_cut_says_so() -> None:
-    assert make_record().result(big(), ANSWER, NOW + 30, finish="deadline").finish_reason == "deadline"
+def test_an_answer_that_the_deadline_cut_says_so_and_what_it_took_at_the_least() -> None:
+    """Runtimes count tokens at the end of an answer, which nobody waited for."""
+    record = make_record(prompt="one two three four")
+    record.keep_partial(big(), "five six", 2)
+    cut = record.cut_off(NOW + 30)
+    assert cut is not None
+    assert (cut.text, cut.model, cut.finish_reason) == ("five six", "big", "deadline")
+    assert cut.usage == Usage(input_tokens=4, output_tokens=2)
+    assert cut.receipt.notes == (CUT_OFF,)
+
+
+def test_a_runtime_that_sends_many_tokens_at_once_wrote_at_least_as_many_as_its_text_has() -> None:
+    record = make_record()
+    record.keep_partial(big(), "seven words in no more than two pieces", 2)
+    cut = record.cut_off(NOW + 30)
+    assert cut is not None
+    assert cut.usage.output_tokens == 8
+
+
+def test_what_came_before_the_prompt_was_read_too() -> None:
+    request = GenerateRequest(prompt="a b", system="c", history=(Message(role="user", content="d e f"),))
+    record = replace(make_record(), request=request)
+    record.keep_partial(big(), "g", 1)
+    cut = record.cut_off(NOW + 30)
+    assert cut is not None
+    assert cut.usage.input_tokens == 6
+
+
+def test_when_nothing_was_said_or_only_part_of_some_data_there_is_no_answer() -> None:
+    assert make_record().cut_off(NOW + 30) is None
+    structured = make_record(constraint=Choices(("a",)))
+    structured.keep_partial(big(), '{"a', 2)
+    assert structured.cut_off(NOW + 30) is None
 
 
 def test_a_record_of_a_constrained_call_skips_runtimes_that_cannot() -> None:

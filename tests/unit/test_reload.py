@@ -10,9 +10,13 @@ import anyio
 import pytest
 
 from router_mcp.config import load_config
+from router_mcp.config.policy_file import PolicyFile
 from router_mcp.domain import GenerateRequest
 from router_mcp.reload import Reloader
+from router_mcp.runtimes.base import Runtime
+from router_mcp.state.directory import fingerprint
 from router_mcp.telemetry.base import Reloaded
+from router_mcp.wiring import Outside, open_router
 from tests.houses import House, open_house
 from tests.scripted import ScriptedRuntime, says
 
@@ -49,6 +53,16 @@ async def test_a_changed_file_is_in_force_within_two_seconds(path: Path) -> None
         await anyio.sleep(2)
         assert (await house.router.generate(GenerateRequest(prompt="hi"))).model == "small"
         assert [event.outcome for event in house.events if isinstance(event, Reloaded)] == ["ok"]
+
+
+async def test_a_file_that_changed_while_the_server_started_is_followed_too(path: Path) -> None:
+    seen = fingerprint(path)
+    async with open_house() as house, anyio.create_task_group() as tasks:
+        path.write_text(POLICY.replace("FIRST", "small"))
+        tasks.start_soon(Reloader(house.router, path, load_config, seen=seen).run)
+        await anyio.sleep(2)
+        assert (await house.router.generate(GenerateRequest(prompt="hi"))).model == "small"
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_bad_file_changes_nothing_and_is_said(path: Path) -> None:
@@ -99,6 +113,32 @@ async def test_a_reload_keeps_adapters_that_it_does_not_change_and_closes_the_re
         assert dict(house.router.fleet.runtimes) == before
     assert house.gpu.closed
     assert house.laptop.closed
+
+
+async def test_an_adapter_that_a_reload_replaced_is_closed_when_the_last_call_that_may_use_it_has_ended(
+    path: Path,
+) -> None:
+    """A child process with a model in memory is not kept for as long as the server runs."""
+    made: list[ScriptedRuntime] = []
+
+    def make(name: str, policy: PolicyFile) -> Runtime:
+        made.append(ScriptedRuntime(says(" ".join(["word"] * 20), each_s=1.0)))
+        return made[-1]
+
+    outside = Outside(environ={}, make_runtime=make)
+    async with open_router(load_config(path), None, outside) as router, anyio.create_task_group() as tasks:
+        tasks.start_soon(Reloader(router, path, load_config).run)
+        tasks.start_soon(router.generate, GenerateRequest(prompt="hi"))
+        await anyio.sleep(1)
+        path.write_text(path.read_text().replace("http://gpu", "http://other"))
+        await anyio.sleep(2)
+        tasks.start_soon(router.generate, GenerateRequest(prompt="hi"))
+        await anyio.sleep(100)
+        assert [runtime.closed for runtime in made] == [False, False]
+        await anyio.sleep(30)
+        assert [runtime.closed for runtime in made] == [True, False]
+        assert [runtime.cancelled for runtime in made] == [0, 0]
+        tasks.cancel_scope.cancel()
 
 
 async def test_an_adapter_is_not_made_before_it_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,8 @@ def check(part: Replicas, expected: list[Endpoint]) -> None:
     assert [part[index] for index in range(len(part))] == expected
     assert part[1:] == tuple(expected[1:])
     assert not expected or part[-1] == expected[-1]
+    with pytest.raises(IndexError):
+        part[len(expected)]
 
 
 @given(URLS, URLS, URLS)
@@ -35,6 +38,13 @@ def test_a_part_of_a_part_is_what_is_left(first: list[str], second: list[str], t
     check(WHOLE.without(first).only(third), [each for each in left if each.url in third])
     check(WHOLE.only(third).without(second), [each for each in ALL if each.url in third and each.url not in second])
     check(WHOLE, list(ALL))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=len(ALL), max_size=len(ALL)))
+def test_a_split_is_what_is_in_no_part_and_then_each_part(places: list[int]) -> None:
+    parts = [{each.url for each, place in zip(ALL, places, strict=True) if place == part} for part in (1, 2)]
+    for split, part in zip(WHOLE.split(parts), (0, 1, 2), strict=True):
+        check(split, [each for each, place in zip(ALL, places, strict=True) if place == part])
 
 
 def test_one_that_is_listed_twice_counts_once() -> None:

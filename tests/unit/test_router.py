@@ -145,6 +145,8 @@ async def test_at_the_deadline_the_text_so_far_comes_back() -> None:
     assert result.text.startswith("word word")
     assert result.model == "big"
     assert result.usage.output_tokens == 30
+    assert result.usage.input_tokens > 0, "the runtime had not counted yet, so it is what it must be at the least"
+    assert "lower bound" in result.receipt.notes[0]
 
 
 async def test_when_everything_hangs_the_call_ends_at_its_deadline() -> None:
@@ -309,6 +311,21 @@ async def test_a_429_is_waited_out_when_there_is_no_other_model() -> None:
         assert (await house.router.generate(request)).text == "now"
         assert anyio.current_time() - before == pytest.approx(4, abs=0.1)
         assert house.state("laptop") != "unhealthy"
+
+
+async def test_who_waited_out_a_429_still_waits_for_a_free_slot() -> None:
+    asked = OverloadedError("asks to wait (429).", retry_after_s=2)
+    laptop = ScriptedRuntime(in_turn(fails(asked), says("hello from here", after_s=3)))
+    pinned = GenerateRequest(prompt="hi", model="small")
+    async with open_house(laptop=laptop, concurrency=1) as house:
+        with pytest.raises(BusyError):
+            await house.router.generate(pinned)
+        before = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(house.router.generate, pinned)
+        assert anyio.current_time() - before == pytest.approx(2 + 3 + 3, abs=0.1)
+        assert laptop.most_running == 1
 
 
 async def test_cancelling_a_call_cancels_the_runtime_and_frees_its_slot() -> None:

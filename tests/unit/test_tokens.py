@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_mcp.tokens import COUNTED, Bound, at_least, cannot_fit, roughly
+from router_mcp.tokens import BRIEFLY, COUNTED, Bound, at_least, cannot_fit, least, roughly
 
 # What the tokenizers of Qwen 2, Mistral (v1 and Nemo) and SmolLM2 make of these texts at the least, counted once.
 MEASURED = [
@@ -86,3 +86,8 @@ def test_a_prompt_is_counted_once_for_all_windows() -> None:
 def test_of_an_enormous_prompt_only_the_beginning_is_counted() -> None:
     bound = Bound(["a " * COUNTED, "b " * COUNTED])
     assert bound.beyond(1000) == COUNTED // 2
+
+
+def test_texts_are_counted_together_and_briefly() -> None:
+    assert least("a b c", "", "d, e") == 6
+    assert least("a " * BRIEFLY, "b") == BRIEFLY // 2

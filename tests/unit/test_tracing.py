@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from router_mcp.domain import GenerateRequest, JsonSchema
 from router_mcp.errors import BrokenStreamError, NoRuntimeError
 from router_mcp.telemetry.base import Listeners
-from router_mcp.telemetry.instruments import ClientMetrics
+from router_mcp.telemetry.instruments import ClientMetrics, SdkHistograms
 from router_mcp.telemetry.tracing import Spans
 from tests.houses import House, open_house
 from tests.scripted import REFUSES, ScriptedRuntime, fails, hangs, in_turn, says
@@ -182,7 +182,7 @@ async def test_the_client_metrics_are_those_of_the_conventions() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     cut = ScriptedRuntime(fails(BrokenStreamError("cut"), after_text="half"))
-    async with open_house(telemetry=ClientMetrics(provider), gpu=cut) as house:
+    async with open_house(telemetry=ClientMetrics(SdkHistograms(provider)), gpu=cut) as house:
         await house.router.generate(ASK)
     data = reader.get_metrics_data()
     assert data is not None

