@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help tools coverage chaos soak bench demo test lint types check live-vllm live-ollama conformance clients mcpb clean
+.PHONY: help tools coverage chaos soak bench bench-structured demo test lint types check live-vllm live-ollama conformance clients mcpb clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -64,8 +64,13 @@ chaos: $(VENV)/.developed ## Every fault against 1,000 calls on real sockets, as
 soak: $(VENV)/.developed ## Random faults for SOAK_MINUTES (10): flat memory, nothing leaked, nothing stuck
 	$(BIN)/python -m tests.chaos.soak $${SOAK_MINUTES:-10}
 
-bench: $(VENV)/.developed ## What a call costs beyond an empty MCP tool, beside a naive one
-	$(BIN)/python -m benchmarks.overhead
+bench: $(VENV)/.developed ## What it costs, beside an empty tool, a naive one and peers; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks --to benchmarks/RESULTS.md
+
+bench-structured: $(VENV)/.developed ## 110 real schemas on the embedded model, with and without the router
+	$(BIN)/python -m router_mcp.runtimes.weights
+	$(BIN)/python -m benchmarks.preflight
+	$(BIN)/python -m benchmarks.structured --to benchmarks/STRUCTURED.md
 
 conformance: $(VENV)/.developed ## The official conformance suite against both servers, on all protocol revisions
 	$(BIN)/python -m pytest -v tests/conformance

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 
 from router_mcp.domain import JsonSchema, RuntimeKind
 from router_mcp.errors import OutputInvalidError, SchemaInvalidError
-from router_mcp.structured import Compiled, Preparer, check, compile_for
+from router_mcp.structured import Compiled, Preparer, check, compile_for, room_of
 from tests.unit.structured.hostile import ANSWERS, HOSTILE
 
 SECONDS = 1.0
 MEGABYTES = 200.0
+TOKENS = 1024
+"""The default output limit, which bounded forms are made for."""
 KINDS: tuple[RuntimeKind, ...] = ("vllm", "embedded", "ollama")
 SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "jsonschemabench-sample.json"
 
@@ -50,9 +52,10 @@ def measured(name: str, schema: Any, answers: tuple[str, ...]) -> Cost:
     prepare, memory = time.process_time() - begun, _peak() - before
     compiles = []
     for kind in KINDS:
-        begun = time.process_time()
-        compile_for(kind, ready)
-        compiles.append(time.process_time() - begun)
+        for short in (False, True):
+            begun = time.process_time()
+            compile_for(kind, ready, room=room_of(kind, TOKENS, short=short))
+            compiles.append(time.process_time() - begun)
     checks = [0.0]
     for text in answers:
         begun = time.process_time()

@@ -1,6 +1,8 @@
-"""The least that an MCP server costs: one tool that does nothing."""
+"""The least that an MCP server costs: one tool that does nothing. `empty.py [PORT]`: stdio, or HTTP on a port."""
 
 from __future__ import annotations
+
+import sys
 
 from mcp.server.mcpserver import MCPServer
 
@@ -14,4 +16,7 @@ async def generate(prompt: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if sys.argv[1:]:
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run()
