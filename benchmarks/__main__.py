@@ -50,7 +50,10 @@ async def run(scale: Scale, names: list[str]) -> tuple[list[Section], list[str]]
         for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
             found = await PARTS[name](scale, url, folder)
-            (sections if isinstance(found, Section) else skipped).append(found)  # type: ignore[arg-type] # told apart
+            if isinstance(found, Section):
+                sections.append(found)
+            else:
+                skipped.append(found)
     return sections, skipped
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.clients.npm import user_cache
+from tests.clients.venvs import uv_environ
 
 VERSION = "1.109.1"
 LOOSE = "certifi>=2024"
@@ -28,7 +29,7 @@ def peer_python() -> Path | None:
             ["venv", "--allow-existing", "--python", sys.executable, str(folder)],
             ["pip", "install", "--python", str(python), "--override", str(override), f"litellm=={VERSION}"],
         ):
-            if subprocess.run([uv, "--quiet", *arguments], check=False).returncode:
+            if subprocess.run([uv, "--quiet", *arguments], check=False, env=uv_environ()).returncode:
                 return None
     done.touch()
     return python

@@ -39,10 +39,15 @@ def python_with(name: str, packages: Sequence[str], cache: Path | None = None) -
     return folder / "bin" / "python"
 
 
+def uv_environ() -> dict[str, str]:
+    """Return this environment, with what it tells pip of the package index told to uv as well."""
+    known = {uv_name: os.environ[pip_name] for pip_name, uv_name in _PIP_TO_UV.items() if pip_name in os.environ}
+    return {**known, **os.environ}
+
+
 def _make(folder: Path, packages: Sequence[str]) -> None:
     """Make the environment; it is moved afterwards, which is why no script of it is ever run, only its Python."""
     uv = Path(sys.executable).with_name("uv")
-    known = {uv_name: os.environ[pip_name] for pip_name, uv_name in _PIP_TO_UV.items() if pip_name in os.environ}
     for arguments in (
         ["venv", "--python", sys.executable, "--allow-existing", str(folder)],
         ["pip", "install", "--python", str(folder / "bin" / "python"), *packages],
@@ -53,7 +58,7 @@ def _make(folder: Path, packages: Sequence[str]) -> None:
             text=True,
             timeout=INSTALL_S,
             check=False,
-            env={**known, **os.environ},
+            env=uv_environ(),
         )
         wanted = " ".join(packages)
         assert done.returncode == 0, f"uv could not install {wanted}; is a package index reachable?\n{done.stderr}"
