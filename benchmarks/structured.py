@@ -164,7 +164,10 @@ def page(splits: list[Split], terms: Terms, wrong: list[str], minutes: float) ->
         "",
         "## What the router refused",
         "",
-        *(f"- `{a.name}`: {a.outcome.why}" for a in whole.sides["router"] if a.outcome.kind != "valid"),
+        *(
+            [f"- `{a.name}`: {a.outcome.why}" for a in whole.sides["router"] if a.outcome.kind != "valid"]
+            or ["Nothing."]
+        ),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
