@@ -20,8 +20,9 @@ from router_mcp.proofs import Firing
 from router_mcp.router import Router
 from router_mcp.trial import PATIENCE, Deaf, model_in_memory
 
-QUIET_S: Final = 2.0
-"""Seconds that nobody asked it for anything: callers come first."""
+QUIET_S: Final = 20.0
+"""Seconds that nobody asked it for anything: callers come first, and servers that a client starts for one call try
+nothing."""
 TOKENS: Final = 24
 _STEPS: Final = 10
 """A dozen tokens may take so many times what one may."""

@@ -6,11 +6,22 @@ import anyio
 import pytest
 
 from router_mcp import status
-from router_mcp.domain import Call, Choices, Completion, Endpoint, Grammar, JsonSchema, Listener, Probe, Usage
+from router_mcp.domain import (
+    Call,
+    Choices,
+    Completion,
+    Endpoint,
+    GenerateRequest,
+    Grammar,
+    JsonSchema,
+    Listener,
+    Probe,
+    Usage,
+)
 from router_mcp.errors import OutputInvalidError, ServerFailedError, UnsupportedConstraintError
 from router_mcp.prober import Prober
 from router_mcp.proofs import Firing, Proofs
-from router_mcp.prove import TOKENS, is_due, spellings
+from router_mcp.prove import QUIET_S, TOKENS, is_due, spellings
 from tests.houses import House, open_house
 from tests.scripted import Behaviour, ScriptedRuntime, fails, hangs, says
 
@@ -78,7 +89,7 @@ async def test_it_is_tried_once_and_shown_with_the_models(behaviour: Behaviour, 
 async def test_an_answer_of_a_runtime_that_ignores_constraints_is_checked_all_the_same() -> None:
     gpu, laptop = ScriptedRuntime(says("Hello!")), ScriptedRuntime(says('"yes"'))
     async with open_house(gpu=gpu, laptop=laptop, proven=False) as house:
-        await watched(house, 20)
+        await watched(house, 40)
         assert said_of(house, "big") == "ignored"
         result = await house.router.structured(str, "Well?")
     assert (result.data, result.model) == ("yes", "small")
@@ -87,7 +98,7 @@ async def test_an_answer_of_a_runtime_that_ignores_constraints_is_checked_all_th
 async def test_another_version_is_another_server() -> None:
     gpu = ScriptedRuntime(enforces(), health=Probe(version="0.31.0"))
     async with open_house(gpu=gpu, proven=False) as house:
-        await watched(house, 20)
+        await watched(house, 40)
         gpu.health, gpu.behaviour = Probe(version="0.32.0"), says("Hello!")
         await watched(house, 40)
         assert said_of(house, "big") == "ignored"
@@ -105,11 +116,15 @@ async def test_a_model_is_never_loaded_for_it() -> None:
 
 
 async def test_callers_come_first() -> None:
-    gpu = ScriptedRuntime(hangs("Well,"))
+    gpu = ScriptedRuntime(enforces())
     async with open_house(gpu=gpu, proven=False) as house, anyio.create_task_group() as tasks:
-        tasks.start_soon(house.router.structured, str, "Well?")
-        await watched(house, 8)
+        tasks.start_soon(Prober(house.router, anyio.current_time).run)
+        for _ in range(6):
+            await house.router.generate(GenerateRequest(prompt="Well?", constraint=Choices(("yes",)), model="big"))
+            await anyio.sleep(QUIET_S / 2)
         assert not proofs(gpu)
+        await anyio.sleep(QUIET_S)
+        assert proofs(gpu)
         tasks.cancel_scope.cancel()
 
 
