@@ -44,7 +44,7 @@ ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 
 
 def make_transport(*, connect_s: float, verify: bool = True) -> httpx.AsyncBaseTransport:
-    """Return httpx over an aiohttp pool, for what needs httpx: a third of plain httpx's CPU per request."""
+    """Return httpx over an aiohttp pool, for what needs httpx: the pool that costs less CPU."""
     return httpx_aiohttp.AiohttpTransport(verify=verify, client=partial(make_session, connect_s=connect_s))
 
 

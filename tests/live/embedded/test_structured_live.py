@@ -92,7 +92,7 @@ async def test_a_type_comes_back_as_a_value_of_it(router: Router) -> None:
     assert all(isinstance(value, int) for value in result.data.values())
 
 
-async def test_that_constraints_fire_is_proven_once_and_shown(router: Router) -> None:
+async def test_that_constraints_fire_is_proven_and_shown(router: Router) -> None:
     await data_of(router, Choices(("yes",)))  # starts the child, which nothing else does
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Prober(router, anyio.current_time).run)

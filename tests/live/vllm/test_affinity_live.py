@@ -23,10 +23,12 @@ TRAFFIC = Traffic(turns=4, opening=150, question=30, answer_tokens=8)
 def replicas(vllm: server.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Return the URLs of the suite's server and of a second one."""
     if not build.is_built():
-        pytest.skip("a second replica needs the local build: make live-vllm")
+        pytest.fail("A second replica needs the local build. Run `make live-vllm`.")
     free = available_gb()
     if free < NEEDED_GB:
-        pytest.skip(f"a second replica needs {NEEDED_GB:g} GB of memory, and {free:.1f} GB are free")
+        pytest.fail(
+            f"A second replica needs {NEEDED_GB:g} GB of memory, and {free:.1f} are free. Free some, or deselect it."
+        )
     with server.running(tmp_path_factory.mktemp("vllm") / "second.log") as second:
         yield vllm.url, second.url
 
